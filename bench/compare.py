@@ -76,7 +76,9 @@ async def measure(options: argparse.Namespace, folder: Path) -> tuple[list[Table
                 tables.append(tell(await alone(name, around, names)))
         works = [name for name in options.work if name in WORKS]
         designs: list[Design] = []
-        for name in names if works else ():
+        for name in names:
+            if not any(WORKS[work].endpoint is KINDS[name].endpoint for work in works):
+                continue
             print(f"starts {name}", flush=True)
             designs.append(await stack.enter_async_context(KINDS[name].start(around, KINDS[name].title)))
         for name in works:
@@ -108,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{time.monotonic() - begun:.0f} s")
     if options.write:
         page.write(tables, results, rounds=options.rounds, seconds=options.seconds)
-    gateways = ((found, name) for found in results for name in found.samples if name.startswith("gateway"))
+    gateways = ((found, name) for found in results for name in found.samples if "gateway" in name)
     return int(bool(options.most) and any(median(ratios(*one)) > options.most for one in gateways))
 
 

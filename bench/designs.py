@@ -14,12 +14,17 @@ from tests.fixtures.ports import free_port
 COOKIES = 1_300
 """Bytes of the `Cookie` field of every request, whatever of them the design itself needs."""
 PLAIN = """
-    location / {{ proxy_pass http://files; {common} }}
-    location /ws/ {{ proxy_pass http://app; {common} proxy_read_timeout 600s; }}
-    location /upload/ {{ proxy_pass http://app; {common} }}
+  server {{
+    listen 127.0.0.1:{port} backlog=1024;
+    proxy_http_version 1.1;
+    proxy_set_header Host $http_host;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection $connection_of_upgrade;
+    location / {{ proxy_pass http://files; }}
+    location /ws/ {{ proxy_pass http://app; proxy_read_timeout 600s; }}
+    location /upload/ {{ proxy_pass http://app; }}
+  }}
 """
-COMMON = """proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_of_upgrade;"""
 POOLS = """
   upstream files {{ server 127.0.0.1:{files}; keepalive 256; keepalive_requests 1000000000; }}
   upstream app {{ server 127.0.0.1:{app}; keepalive 256; keepalive_requests 1000000000; }}
@@ -36,6 +41,7 @@ class Design:
     running: Running
     cookies: str = ""
     sessions: ManySessions | None = None
+    endpoint: bool = False
 
     @property
     def host(self) -> str:
@@ -53,6 +59,8 @@ class Kind:
     title: str
     start: Started
     missing: Callable[[], str] = lambda: ""
+    endpoint: bool = False
+    """It only answers questions of other proxies: for the work `auth` alone."""
 
 
 def filled(cookies: str) -> str:
@@ -63,9 +71,9 @@ def filled(cookies: str) -> str:
 @asynccontextmanager
 async def plain_nginx(around: Installation, title: str) -> AsyncIterator[Design]:
     """nginx as a reverse proxy, without a sign-in."""
-    port, server = free_port(), PLAIN.format(common=COMMON)
-    pools = POOLS.format(files=around.files, app=around.app)
-    async with nginx(around.folder / "nginx", port, server, pools, core=MEASURED) as running:
+    port = free_port()
+    content = POOLS.format(files=around.files, app=around.app) + PLAIN.format(port=port)
+    async with nginx(around.folder / "nginx", port, content, core=MEASURED) as running:
         yield Design("nginx", title, port, running, filled(""))
 
 

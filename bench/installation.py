@@ -61,18 +61,17 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   map $http_upgrade $connection_of_upgrade {{ default upgrade; '' ''; }}
-{http}
-  server {{
-    listen 127.0.0.1:{port} backlog=1024;
-{server}
-  }}
+{content}
 }}
 """
 UPSTREAM = """
+  server {{
+    listen 127.0.0.1:{port} backlog=1024;
     root {folder}/files;
     open_file_cache max=100;
     location / {{ rewrite ^ /2k.json break; }}
     location /files/ {{ alias {folder}/files/; }}
+  }}
 """
 
 
@@ -82,11 +81,11 @@ def nginx_program() -> str:
 
 
 @asynccontextmanager
-async def nginx(folder: Path, port: int, server: str, http: str = "", *, core: int) -> AsyncIterator[Running]:
-    """Run one worker of nginx."""
+async def nginx(folder: Path, port: int, content: str, *, core: int) -> AsyncIterator[Running]:
+    """Run one worker of nginx. `content` is its configuration below `http`, which listens on `port`."""
     folder.mkdir(exist_ok=True)
     file, user = folder / "nginx.conf", "" if os.geteuid() else "user root;"  # else it could not read our folder
-    file.write_text(NGINX.format(user=user, folder=folder, port=port, server=server, http=http))
+    file.write_text(NGINX.format(user=user, folder=folder, content=content))
     command = (nginx_program(), "-e", str(folder / "error.log"), "-c", str(file))
     async with started(command, folder / "log", listens(port), core=core) as running:
         yield running
@@ -170,7 +169,7 @@ async def installation(folder: Path) -> AsyncIterator[Installation]:
         with (content / name).open("wb") as file:
             file.truncate(size)
     async with AsyncExitStack() as stack:
-        upstream = UPSTREAM.format(folder=content.parent)
+        upstream = UPSTREAM.format(folder=content.parent, port=files)
         await stack.enter_async_context(nginx(content.parent, files, upstream, core=OTHERS))
         command = (sys.executable, "-m", "bench.app", str(app))
         await stack.enter_async_context(started(command, folder / "app.log", listens(app)))

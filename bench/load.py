@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -91,10 +91,11 @@ async def requests(
     target: str = SAME,
     size: int = 2048,
     sessions: ManySessions | None = None,
+    lines: Sequence[str] = (),
 ) -> Sample:
     """Send GET requests with wrk; each answer has `size` bytes. With `sessions`, each request has the next one's."""
     file = around.folder / f"head-{design.name}"
-    file.write_text(head(design, target, cookies=sessions.cookies if sessions else ""), newline="")
+    file.write_text(head(design, target, *lines, cookies=sessions.cookies if sessions else ""), newline="")
     given = [str(file), *([str(sessions.file)] if sessions else ())]
     options = ("-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT))
     clock = Clock(design, around.redis)

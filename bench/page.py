@@ -12,11 +12,12 @@ from pathlib import Path
 from statistics import median
 
 from bench.installation import nginx_program
-from bench.report import BASE, Table, ratios, table
+from bench.report import Table, ratios, table
 from bench.works import Results
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = DOCS / "performance.md", DOCS / "images" / "performance.svg"
+BASE = "nginx"
 BEGIN, END = "<!-- made by make bench -->", "<!-- end -->"
 ROW, GAP, LEFT, WIDTH = 16, 26, 12, 720
 """Height of a bar with its space, space before a group, left margin, and width of the picture, in pixels."""
@@ -38,10 +39,10 @@ def write(tables: Sequence[Table], results: Sequence[Results], *, rounds: int, s
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     parts = [f"{facts(rounds, seconds)}\n"]
-    if results:
-        PICTURE.write_text(picture(results), encoding="utf-8")
+    if compared := [one for one in results if one.work.base == BASE]:
+        PICTURE.write_text(picture(compared), encoding="utf-8")
         parts.append(f"![CPU of each design divided by that of nginx]({PICTURE.relative_to(DOCS)})\n")
-        parts.append(summary(results).markdown())
+        parts.append(summary(compared).markdown())
     parts += [one.markdown() for one in (*map(table, results), *tables)]
     made = "\n".join(parts)
     PAGE.write_text(f"{before}{BEGIN}\n\n{made}\n{END}{after}", encoding="utf-8")

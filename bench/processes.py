@@ -22,15 +22,18 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Running:
-    """A process that was started, with its children."""
+    """Processes that were started, with their children."""
 
-    pid: int
-    log: Path
+    pids: tuple[int, ...]
+
+    def __add__(self, other: "Running") -> "Running":
+        """The processes of both."""
+        return Running(self.pids + other.pids)
 
     @property
     def tree(self) -> list[int]:
-        """The ids of the process and of all processes below it."""
-        found = [self.pid]
+        """The ids of the processes and of all processes below them."""
+        found = [*self.pids]
         for pid in found:
             for task in Path(f"/proc/{pid}/task").glob("*/children"):
                 with contextlib.suppress(OSError):
@@ -83,7 +86,7 @@ async def started(
                 if process.returncode is not None:
                     raise RuntimeError(f"{command[0]} ended:\n{log.read_text(errors='replace')[-2000:]}")
                 await asyncio.sleep(poll)
-        yield Running(process.pid, log)
+        yield Running((process.pid,))
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()

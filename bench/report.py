@@ -7,8 +7,6 @@ from statistics import median
 from bench.load import Sample
 from bench.works import Results
 
-BASE = "nginx"
-
 
 @dataclass(frozen=True)
 class Table:
@@ -27,8 +25,8 @@ class Table:
 
 
 def ratios(results: Results, name: str) -> list[float]:
-    """The cost of a design in each round, divided by that of nginx in the same round."""
-    base = results.samples.get(BASE, ())
+    """The cost of a design in each round, divided by that of the base (nginx) in the same round."""
+    base = results.samples.get(results.work.base, ())
     return [own.cost / other.cost for own, other in zip(results.samples[name], base, strict=False)]
 
 
@@ -55,7 +53,8 @@ def table(results: Results) -> Table:
         failed = sum(sample.failed for sample in samples)
         row[0] += f" ({failed} failed)" if failed else ""
         rows.append(row)
-    columns = ["design", f"CPU {unit.name}", "÷ nginx"]
+    base = next((design.title for design in results.designs if design.name == results.work.base), "nginx")
+    columns = ["design", f"CPU {unit.name}", f"÷ {base.partition(',')[0]}"]
     columns += ["Redis " + unit.name] if redis else []
     columns += ["GiB/s" if unit.scale == 1 else "per second"]
     columns += ["p50 / p99 ms"] if timed else []

@@ -6,7 +6,7 @@ from functools import partial
 
 from bench.designs import Design
 from bench.installation import FILES, GIB, MIB, Installation
-from bench.load import DIFFERENT, Sample, download, messages, requests, transfers, upload
+from bench.load import DIFFERENT, SAME, Sample, download, messages, requests, transfers, upload
 from bench.sessions import FIRST, RECENT
 
 Measure = Callable[[Design, Installation, int, int], Awaitable[Sample]]
@@ -39,6 +39,9 @@ class Work:
     connections: tuple[int, ...] = (32,)
     sessions: int = 0
     used: float = RECENT
+    base: str = "nginx"
+    """The design by whose cost the others are divided."""
+    endpoint: bool = False
 
 
 @dataclass
@@ -91,6 +94,13 @@ async def _messages(size: int, design: Design, around: Installation, connections
     return await messages(design, around, size=size, connections=connections, seconds=seconds)
 
 
+async def _questions(design: Design, around: Installation, connections: int, seconds: int) -> Sample:
+    asked = (f"X-Original-URI: {SAME}", "X-Original-Method: GET")
+    return await requests(
+        design, around, connections=connections, seconds=seconds, target="/-/auth", size=0, lines=asked
+    )
+
+
 WORKS: dict[str, Work] = {
     "2k": Work("2 KiB JSON", MICROSECONDS, _same, (1, 32, 256)),
     "different": Work(
@@ -126,6 +136,7 @@ WORKS: dict[str, Work] = {
     ),
     "ws125": Work("WebSocket, 125 bytes to and fro", MICROSECONDS, partial(_messages, 125), (16,)),
     "ws16k": Work("WebSocket, 16 KiB to and fro", MICROSECONDS, partial(_messages, 16_384), (8,)),
+    "auth": Work("forward-auth, the endpoint alone", MICROSECONDS, _questions, base="naive-auth", endpoint=True),
 }
 
 
@@ -134,6 +145,7 @@ async def run(
 ) -> Results:
     """Run one work in interleaved rounds."""
     work = WORKS[name]
+    designs = [design for design in designs if design.endpoint is work.endpoint]
     if work.sessions:
         designs = await _with_sessions(work, designs)
     results = Results(name, work, connections, designs, {design.name: [] for design in designs})

@@ -27,7 +27,7 @@ MOST = 50.0
 
 def results(**costs: tuple[float, ...]) -> Results:
     """Results of one work: the microseconds of CPU of a request, of each design in each round."""
-    running = Running(0, Path())
+    running = Running(())
     designs = [Design(name, f"**{name}** & more", 1, running) for name in costs]
     samples = {name: [Sample(1000, cpu / 1000, 0, 1) for cpu in found] for name, found in costs.items()}
     return Results("2k", WORKS["2k"], 32, designs, samples)
