@@ -110,8 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{time.monotonic() - begun:.0f} s")
     if options.write:
         page.write(tables, results, rounds=options.rounds, seconds=options.seconds)
-    gateways = ((found, name) for found in results for name in found.samples if "gateway" in name)
-    return int(bool(options.most) and any(median(ratios(*one)) > options.most for one in gateways))
+    gateways = [ratios(found, name) for found in results for name in found.samples if "gateway" in name]
+    return int(bool(options.most) and any(found and median(found) > options.most for found in gateways))
 
 
 if __name__ == "__main__":
