@@ -6,7 +6,8 @@ On the event, each replica drops its copy of the session. If the session ended, 
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import structlog
 
@@ -28,6 +29,7 @@ class Revocation:
         self._replica_events = replica_events
         self._copies = copies
         self._streams: dict[str, dict[int, Callable[[], None]]] = {}
+        self._listeners: dict[int, tuple[Callable[[str], None], Callable[[], Iterable[str]]]] = {}
         self._numbers = itertools.count()
         self._ended: OrderedDict[str, None] = OrderedDict()
         replica_events.on(_ENDED, self._heard_ended)
@@ -49,10 +51,24 @@ class Revocation:
 
         return forget
 
+    def on_end(self, ended: Callable[[str], None], live: Callable[[], Iterable[str]]) -> Callable[[], None]:
+        """Call `ended` with the id of each session whose streams close here; returns a function to unregister.
+
+        One id may be reported more than once. `live` returns the ids of the sessions that the listener serves now:
+        the gateway looks at them again after it may have missed an event.
+        """
+        number = next(self._numbers)
+        self._listeners[number] = ended, live
+
+        def forget() -> None:
+            self._listeners.pop(number, None)
+
+        return forget
+
     @property
     def live(self) -> tuple[str, ...]:
         """Ids of the sessions with a live stream on this replica."""
-        return tuple(self._streams)
+        return tuple({*self._streams, *(one for _, live in self._listeners.values() for one in live())})
 
     async def ended(self, place: SessionKey, session_id: str) -> None:
         """Inform every replica that the session has ended; its record must be removed first."""
@@ -74,7 +90,9 @@ class Revocation:
         self._ended[session_id] = None
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
-        for close in self._streams.pop(session_id, {}).values():
+        closing: list[Callable[[], None]] = list(self._streams.pop(session_id, {}).values())
+        closing += [partial(ended, session_id) for ended, _ in self._listeners.values()]
+        for close in closing:
             try:
                 close()
             except Exception as error:  # an error of one stream must not keep the others open

@@ -9,7 +9,7 @@ another tenant, is None. If the store or Keycloak does not respond, the result i
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -141,10 +141,20 @@ class Sessions:
         place = of_cookie(tenant.id, cookie_value)
         if place is None or place in self._leaving:
             return None
-        copy, now = self._copies.get(place), self._clock.now()
-        if copy and not _over(tenant, copy.session, now) and not due(copy, now) and not _unnoted(tenant, copy, now):
-            return copy.session
-        return await self._asked(tenant, place)
+        return self.held(tenant, place) or await self._asked(tenant, place)
+
+    def held(self, tenant: Tenant, place: SessionKey) -> Session | None:
+        """The session at `place` if its local copy is enough to serve a request now.
+
+        None says nothing of the session: the caller awaits `current`.
+        """
+        copy = self._copies.get(place)
+        if copy is None or place.tenant != tenant.id or place in self._leaving:
+            return None
+        now = self._clock.now()
+        if _over(tenant, copy.session, now) or due(copy, now) or _unnoted(tenant, copy, now):
+            return None
+        return copy.session
 
     async def ended_idle(self, tenant: Tenant, cookie_value: str) -> bool:
         """Whether the session of this cookie ended at its idle limit, for the sign-in page to say so."""
@@ -257,6 +267,10 @@ class Sessions:
     def register(self, session_id: str, close: Callable[[], None]) -> Callable[[], None]:
         """See `Revocation.register`."""
         return self._revocation.register(session_id, close)
+
+    def on_end(self, ended: Callable[[str], None], live: Callable[[], Iterable[str]] = tuple) -> Callable[[], None]:
+        """See `Revocation.on_end`."""
+        return self._revocation.on_end(ended, live)
 
     async def recheck(self) -> None:
         """Close this replica's live streams whose session has ended, because an event may have been missed."""

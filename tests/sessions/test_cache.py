@@ -4,13 +4,13 @@ import pytest
 
 from gateway.domain.ports import SystemRandom
 from gateway.sessions.cache import SessionCache, SessionRecord
-from gateway.sessions.session_key import SessionKey
+from gateway.sessions.session_key import SessionKey, of_cookie
 from gateway.sessions.sessions import Sessions
 from gateway.store.memory import MemoryStore
 from gateway.store.replica_events import ReplicaEvents
 from tests.fixtures.clock import START, FakeClock
 from tests.fixtures.sample_tenants import session
-from tests.fixtures.session_harness import TENANT, SessionHarness
+from tests.fixtures.session_harness import OTHER_TENANT, TENANT, SessionHarness
 
 OLDEST = 5.0
 
@@ -143,3 +143,48 @@ async def test_half_a_second_after_a_silently_lost_subscription_an_ended_session
         await harness.one.sessions.end(TENANT, session.id)
         clock.advance(0.51)
         assert await harness.two.sessions.current(TENANT, cookie) is None
+
+
+# ------------------------------------------------------------------ the lookup without a wait
+
+
+def of(cookie: str) -> SessionKey:
+    found = of_cookie(TENANT.id, cookie)
+    assert found
+    return found
+
+
+async def test_a_session_with_a_valid_copy_is_held(clock: FakeClock) -> None:
+    harness = SessionHarness(MemoryStore(clock), clock)
+    async with harness.running():
+        session, cookie = await harness.open()
+        assert harness.one.sessions.held(TENANT, of(cookie)) is None
+        assert await harness.one.sessions.current(TENANT, cookie) == session
+        assert harness.one.sessions.held(TENANT, of(cookie)) == session
+
+
+@pytest.mark.parametrize("seconds", [0.51, 280.0, 1800.0, 43200.0])
+async def test_a_copy_that_is_old_or_needs_an_answer_is_not_held(clock: FakeClock, seconds: float) -> None:
+    harness = SessionHarness(MemoryStore(clock), clock)
+    async with harness.running():
+        _, cookie = await harness.open()
+        await harness.one.sessions.current(TENANT, cookie)
+        clock.advance(seconds)
+        assert harness.one.sessions.held(TENANT, of(cookie)) is None
+
+
+async def test_a_session_is_not_held_for_another_tenant(clock: FakeClock) -> None:
+    harness = SessionHarness(MemoryStore(clock), clock)
+    async with harness.running():
+        _, cookie = await harness.open()
+        await harness.one.sessions.current(TENANT, cookie)
+        assert harness.one.sessions.held(OTHER_TENANT, of(cookie)) is None
+
+
+async def test_a_session_is_not_held_from_the_moment_when_it_ends(clock: FakeClock) -> None:
+    harness = SessionHarness(MemoryStore(clock), clock)
+    async with harness.running():
+        session, cookie = await harness.open()
+        await harness.one.sessions.current(TENANT, cookie)
+        await harness.one.sessions.end(TENANT, session.id)
+        assert harness.one.sessions.held(TENANT, of(cookie)) is None

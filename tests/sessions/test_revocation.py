@@ -122,3 +122,44 @@ async def test_a_session_that_ended_during_a_gap_in_the_replica_events_is_found_
         store.cut()
         await stream.wait()
         assert not other.closed.is_set()
+
+
+async def test_one_listener_receives_the_id_of_every_session_that_ends_on_any_replica(harness: SessionHarness) -> None:
+    ending, staying = (await harness.open())[0], (await harness.open())[0]
+    ended: list[str] = []
+    stream = Stream()
+    harness.two.sessions.on_end(ended.append)
+    harness.two.sessions.register(ending.id, stream.close)
+    await harness.one.sessions.end(TENANT, ending.id)
+    await stream.wait()
+    assert set(ended) == {ending.id}
+    assert staying.id not in ended
+
+
+async def test_an_unregistered_listener_receives_nothing(harness: SessionHarness) -> None:
+    session, _ = await harness.open()
+    ended: list[str] = []
+    harness.one.sessions.on_end(ended.append)()
+    await harness.one.sessions.end(TENANT, session.id)
+    assert ended == []
+
+
+async def test_a_listener_receives_the_sessions_it_serves_that_ended_during_a_gap(clock: FakeClock) -> None:
+    store = Cut(clock)
+    harness = SessionHarness(store, clock)
+    async with harness.running():
+        ending, staying = (await harness.open())[0], (await harness.open())[0]
+        ended, received = [], asyncio.Event()
+
+        def listen(session_id: str) -> None:
+            ended.append(session_id)
+            received.set()
+
+        harness.two.sessions.on_end(listen, lambda: [ending.id, staying.id])
+        store.deaf = True
+        await harness.one.sessions.end(TENANT, ending.id)
+        store.deaf = False
+        store.cut()
+        await received.wait()
+        await harness.two.sessions.recheck()
+        assert set(ended) == {ending.id}
