@@ -92,6 +92,18 @@ class Problem(Enum):
         _("Enter your username and password."),
         Way.SIGN_IN,
     )
+    SIGN_IN_CANCELLED = "sign-in-cancelled", ProblemText(
+        200, Tone.INFO, _("Sign-in was cancelled"),
+        _("You aren't signed in."),
+        _("You can start again."),
+        Way.SIGN_IN,
+    )
+    NOT_STARTED_HERE = "not-started-here", ProblemText(
+        403, Tone.ERROR, _("This sign-in wasn't started here"),
+        _("It may belong to another browser, or to a page from before."),
+        _("Please start again."),
+        Way.SIGN_IN,
+    )
     SIGNED_OUT = "signed-out", ProblemText(
         200, Tone.INFO, _("You're signed out"),
         _("All apps in this browser are signed out."),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gateway.domain.policy import EnrolmentRule, Policy
-from gateway.domain.tenant import EVERYONE, Route, RouteFactor, Tenant
+from gateway.domain.tenant import EVERYONE, KeycloakAccess, Route, RouteFactor, SecondFactorBy, Tenant
 
 
 class Satisfied(Enum):
@@ -21,6 +21,7 @@ class DecidedBy(Enum):
 
     OFF = "2fa-off"
     ROUTE_ASKS_NONE = "route-asks-none"
+    IDENTITY_PROVIDER = "identity-provider"
     TRUSTED_BROWSER = "trusted-browser"
     VERIFIED_IN_SESSION = "verified-in-session"
     ENROLLED = "enrolled"
@@ -42,6 +43,10 @@ class Tokens:
     refresh_expires_at: float | None
     session_id: str = ""
     id_token: str = field(default="", repr=False)
+
+    def same_session(self, other: "Tokens | None") -> bool:
+        """Whether both belong to one session at Keycloak."""
+        return other is not None and self.session_id == other.session_id != ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +95,13 @@ class Session:
         if self.routes is not None and path not in self.routes:
             return False
         asks = any(route.path == path and route.second_factor is RouteFactor.REQUIRED for route in tenant.routes)
-        return not (tenant.policy.enabled and asks) or self._suffices(tenant.policy)
+        return not (tenant.policy.enabled and asks) or self._suffices(tenant.policy, tenant.keycloak)
 
-    def _suffices(self, policy: Policy) -> bool:
-        """Whether the reason why no factor was asked still holds under `policy`; an unknown reason does not."""
+    def _suffices(self, policy: Policy, access: KeycloakAccess) -> bool:
+        """Whether the reason why no factor was asked still holds today; an unknown reason does not."""
+        by = access.sso.second_factor_by if access.sso else SecondFactorBy()
         holds = {
+            DecidedBy.IDENTITY_PROVIDER.value: bool(by.acr or by.amr),
             DecidedBy.TRUSTED_BROWSER.value: policy.trust_browser_days > 0,
             DecidedBy.OPTIONAL_AND_NONE.value: policy.enrolment is EnrolmentRule.OPTIONAL,
             DecidedBy.VERIFIED_IN_SESSION.value: policy.skip_when_verified,

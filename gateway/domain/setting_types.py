@@ -25,6 +25,7 @@ _COOKIE_PATH = re.compile("/[ -:<-~]*")
 _COLOUR = re.compile("(#[0-9a-fA-F]{6})?")
 _LOGO = re.compile(r"((https://|/)[\s\S]*)?")
 _EMAIL = re.compile(r"([^\s@<>\"',;:?&%#/\\]{1,64}@[A-Za-z0-9.-]{1,255})?")
+_TOKEN_VALUE = re.compile(r"[!-~]{1,200}")
 _LANGUAGE = re.compile("([a-z]{2,3}(-[A-Za-z0-9]{2,8})?)?")
 _JOINERS = str.maketrans("", "", "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}\N{NO-BREAK SPACE}")
 """Invisible characters that names need: Urdu, Persian and Hindi words are spelt with the first two."""
@@ -165,4 +166,5 @@ Colour = Annotated[str, like(_COLOUR, 'must be a colour as "#0b5cad" (in quotes)
 Logo = Annotated[str, like(_LOGO, "must be an https:// address or a path that begins with /")]
 EmailAddress = Annotated[str, like(_EMAIL, "must be an address as help@example.com")]
 TimeZone = Annotated[str, Checked(_time_zone)]
+TokenValue = Annotated[str, like(_TOKEN_VALUE, "must be one word, in quotes if it is a number")]
 Language = Annotated[str, like(_LANGUAGE, "must be a language as en, ar or de")]

@@ -1,7 +1,7 @@
 """One EFCX tenant: hosts, Keycloak realm, routes to apps, policy, branding."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -38,6 +38,7 @@ from gateway.domain.setting_types import (
     RoutePath,
     Seconds,
     TimeZone,
+    TokenValue,
     Upstream,
     like,
 )
@@ -46,6 +47,10 @@ NAME_OF_PATH = r"[a-z0-9][a-z0-9-]{0,39}"
 """The form of the name of a named path."""
 NamedPaths = Mapping[str, PageOrPath]
 _NAME_OF_PATH = re.compile(NAME_OF_PATH)
+
+
+SSO_CALLBACK = "oidc/callback"
+"""The path below the gateway's prefix to which Keycloak returns a browser after a sign-in on its own page."""
 
 
 class RouteFactor(Enum):
@@ -311,13 +316,45 @@ KEYCLOAK_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class SecondFactorBy:
+    """Values of an ID token that count as the second factor. One of them is enough. Default: none."""
+
+    __pydantic_config__ = SECTION
+
+    acr: tuple[TokenValue, ...] = ()
+    """Values of `acr`, as `2`: the level of a sign-in at Keycloak, by *Authentication, ACR to LoA mapping*."""
+
+    amr: tuple[TokenValue, ...] = ()
+    """Values of `amr`, as `otp`: the means by which the user signed in at Keycloak."""
+
+    def named(self, acr: str, amr: Collection[str]) -> str:
+        """The first of these values that a token with `acr` and `amr` has, as `acr=2`; "" for none."""
+        found = (*(f"acr={value}" for value in self.acr if value == acr), *(f"amr={v}" for v in self.amr if v in amr))
+        return found[0] if found else ""
+
+    def still_names(self, value: str) -> bool:
+        """Whether `value`, which `named` returned once, is named today."""
+        claim, _, word = value.partition("=")
+        return word in {"acr": self.acr, "amr": self.amr}.get(claim, ())
+
+
+@dataclass(frozen=True, slots=True)
+class SingleSignOn:
+    """Sign-in on Keycloak's own pages, by the authorization code flow. Keycloak returns browsers to `redirect_uri`."""
+
+    redirect_uri: str
+    second_factor_by: SecondFactorBy = SecondFactorBy()
+
+
+@dataclass(frozen=True, slots=True)
 class KeycloakAccess:
     """Address of a tenant's realm, and the clients or users as which the gateway calls it.
 
     `url` ends in `/` (python-keycloak loses `/auth` otherwise). `issuer` is compared with every token's `iss`.
     `administration` in order of precedence: service account, the sign-in client's own, EFCX's administrator.
     `administration_fallback` is tried where the sign-in client's own service account may not administer users.
-    `phone_attribute` is the user attribute with the number of a user, "" where no code is sent to numbers.
+    `phone_attribute` is the user attribute with the number of a user, "" where no code is sent to numbers. `sso` is
+    None where users enter their password on the gateway's own page.
     """
 
     url: str
@@ -330,6 +367,7 @@ class KeycloakAccess:
     tls: TlsSettings = TlsSettings()
     administration_fallback: AdminUser | None = None
     phone_attribute: str = ""
+    sso: SingleSignOn | None = None
 
 
 def _same_site(word: Any) -> SameSite:
@@ -513,6 +551,12 @@ class Tenant(TenantOptions):
         """The origins of all https addresses of named paths."""
         addresses = [one for paths in (self.paths, *(r.paths for r in self.routes)) for one in paths.values()]
         return tuple(sorted({f"https://{urlsplit(one).netloc}" for one in addresses if not one.startswith("/")}))
+
+    @cached_property
+    def form_origins(self) -> tuple[str, ...]:
+        """The other origins to which a form of our pages may lead: named paths, and Keycloak's own sign-in page."""
+        issuer = urlsplit(self.keycloak.issuer)
+        return (*self.path_origins, *((f"{issuer.scheme}://{issuer.netloc}",) if self.keycloak.sso else ()))
 
     def path_address(self, name: str, app: str) -> str | None:
         """The page of the path `name`: that of the route with the prefix `app`, else the tenant's; None for none.

@@ -1,4 +1,4 @@
-"""Password grant, refresh and logout of the sign-in client, and the check that they can work.
+"""Password grant, code exchange, refresh and logout of the sign-in client, and the check that they can work.
 
 The JSON `error` and `error_description` decide what a response means, never the status: a wrong password is 401 before
 Keycloak 26.6 and 400 since (measured). Only `invalid_grant` means "wrong password". Problems of the gateway's own
@@ -8,11 +8,14 @@ Keycloak's brute-force protection rejects parallel logins of one user even with 
 callers must first take a turn in `grant_queue`.
 """
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from authlib.integrations.httpx_client import OAuthError
+from httpx2 import codes
 
 from gateway.domain import errors
 from gateway.domain.ports import Clock
@@ -20,9 +23,10 @@ from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
+from gateway.keycloak import sso
 from gateway.keycloak.clients import NO_AUTH, KeycloakClients, client_form, forwarded_for, realm_url
 from gateway.keycloak.http_errors import no_keycloak, refused, said, where
-from gateway.keycloak.tokens import Claims, Verifier, tokens_of
+from gateway.keycloak.tokens import Claims, SignIn, TokenRefused, Verifier, tokens_of
 from gateway.observe.connection_errors import MOST
 from gateway.observe.redaction import clean_text
 
@@ -62,6 +66,26 @@ class NotFullySetUp:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Keycloak exchanged a code: its tokens are verified. `acr` and `amr` say how the user signed in there."""
+
+    tokens: Tokens
+    user: User
+    acr: str
+    amr: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRefused:
+    """Keycloak rejected a code: it is not one of its own, was used before, or has expired.
+
+    `reason` is Keycloak's text, for the audit only.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """The session has ended at Keycloak; `reason` is its text, for the audit."""
 
@@ -89,8 +113,8 @@ class IssuerDiffers(errors.Misconfigured):
 
 
 @dataclass(frozen=True, slots=True)
-class _PasswordGrant:
-    """What is known of a client's password grant `until` that time: it works, or a sign-in ended in `failure`."""
+class _SignIns:
+    """What is known of a client's sign-ins `until` that time: they work, or one ended in `failure`."""
 
     until: float
     failure: str = ""
@@ -103,7 +127,7 @@ class TokenEndpoint:
         self._clients = clients
         self._clock = clock
         self._verifier = Verifier(clients)
-        self._grants: dict[KeycloakAccess, _PasswordGrant] = {}
+        self._grants: dict[KeycloakAccess, _SignIns] = {}
         self._warnings: dict[KeycloakAccess, tuple[str, ...]] = {}
 
     async def check_issuer(self, access: KeycloakAccess) -> None:
@@ -123,7 +147,7 @@ class TokenEndpoint:
             )
 
     async def check(self, access: KeycloakAccess) -> tuple[str, ...]:
-        """Check the client, its secret and its password grant, without any user; returns warnings.
+        """Check the client, its secret and its way to sign users in, without any user; returns warnings.
 
         Keycloak verifies client and secret before it looks at a refresh token. A password grant without a user name
         also tells whether the client may use this grant. It counts for no user and costs no password hash, but is a
@@ -138,15 +162,35 @@ class TokenEndpoint:
         if known is not None and known.failure and now < known.until:
             raise errors.Misconfigured(where(access), f"a sign-in failed: {known.failure}")
         trusted = known is not None and now < known.until
-        if error := await self._probe(access, "refresh_token" if trusted else "password"):
+        if error := await self._probe(access, "refresh_token" if trusted or access.sso else "password"):
             raise _refused(access, "signing users in", error) from error
         if not trusted:
-            self._grants[access] = _PasswordGrant(now + GRANT_TRUSTED)
+            if access.sso:
+                await self._check_sign_in_page(access)
+            self._grants[access] = _SignIns(now + GRANT_TRUSTED)
             public = access.sign_in.secret and not await self._probe(access, "refresh_token", client_secret="")
             self._warnings[access] = (
                 (f"{where(access)}: client {access.sign_in.client_id} {_IS_PUBLIC}",) if public else ()
             )
         return self._warnings.get(access, ())
+
+    async def _check_sign_in_page(self, access: KeycloakAccess) -> None:
+        """Ask for a sign-in without a page: Keycloak judges client, flow and redirect address, and then declines."""
+        address = sso.authorization_url(access, state="check", nonce="check", verifier="check", prompt="none")
+        url = f"{realm_url(access, sso.AUTHORIZATION)}?{urlsplit(address).query}"
+        async with self._clients.asking(access, "sign-in page") as clients:
+            answer = await clients.grants.request("GET", url, withhold_token=True, follow_redirects=False)
+            if answer.status_code >= 500:
+                answer.raise_for_status()
+            said = parse_qs(urlsplit(answer.headers.get("Location", "")).query)
+        why = ": ".join(said[name][0] for name in ("error", "error_description") if name in said)
+        if answer.status_code == codes.BAD_REQUEST or (why and said.get("error") != ["login_required"]):
+            client, callback = access.sign_in.client_id, access.sso.redirect_uri if access.sso else ""
+            raise errors.Misconfigured(
+                where(access),
+                f"client {client} does not sign users in ({clean_text(why[:MOST]) or 'its page answers 400'}); turn on "
+                f"its Standard flow, and add {callback} to its Valid redirect URIs",
+            )
 
     async def _probe(self, access: KeycloakAccess, grant_type: str, **more: str) -> OAuthError | None:
         """The error of a grant that cannot succeed; None if Keycloak accepts the client and its use of the grant."""
@@ -171,10 +215,10 @@ class TokenEndpoint:
         try:
             found = await self._judged(access, username, password, client_address)
         except (errors.Refused, errors.Misconfigured) as error:
-            self._grants[access] = _PasswordGrant(self._clock.now() + FAILURE_KEPT, error.detail)
+            self._grants[access] = _SignIns(self._clock.now() + FAILURE_KEPT, error.detail)
             raise
         if not isinstance(found, WrongPassword):  # a flow may judge the password, and then deny
-            self._grants[access] = _PasswordGrant(self._clock.now() + GRANT_TRUSTED)
+            self._grants[access] = _SignIns(self._clock.now() + GRANT_TRUSTED)
         return found
 
     async def _judged(
@@ -185,14 +229,45 @@ class TokenEndpoint:
             answer = await self._grant(access, "password", form, client_address)
         except OAuthError as error:
             return _password_refusal(access, error)
-        try:
+        async with self._ended_after_error(access, answer):
             claims, tokens = await self._checked(access, answer)
-        except errors.GatewayError:
-            refresh_token = str(answer.get("refresh_token") or "")
-            with suppress(errors.GatewayError):  # the session must not stay open; the first error is more useful
-                await self.end(access, refresh_token)
-            raise
         return Granted(tokens, claims.user)
+
+    @asynccontextmanager
+    async def _ended_after_error(self, access: KeycloakAccess, answer: dict[str, Any]) -> AsyncIterator[None]:
+        """Ends the session of tokens that the gateway does not accept."""
+        try:
+            yield
+        except errors.GatewayError:
+            with suppress(errors.GatewayError):  # the session must not stay open; the first error is more useful
+                await self.end(access, str(answer.get("refresh_token") or ""))
+            raise
+
+    async def code(
+        self, access: KeycloakAccess, code: Secret, *, verifier: str, asked: SignIn, client_address: str = ""
+    ) -> SignedIn | CodeRefused:
+        """Exchange the code that Keycloak gave a browser for the sign-in `asked`; `verifier` proves that we asked.
+
+        Raises as `password`, and `errors.Misconfigured` if a token is not the one asked for; its session is then ended.
+        """
+        redirect_uri = access.sso.redirect_uri if access.sso else ""
+        form = {"code": code.value, "code_verifier": verifier, "redirect_uri": redirect_uri}
+        try:
+            answer = await self._grant(access, "authorization_code", form, client_address)
+        except OAuthError as error:
+            if error.error == "invalid_grant":
+                return CodeRefused(str(error.description or ""))
+            problem = _refused(access, "code exchange", error)
+            self._grants[access] = _SignIns(self._clock.now() + FAILURE_KEPT, problem.detail)
+            raise problem from error
+        async with self._ended_after_error(access, answer):
+            claims, tokens = await self._checked(access, answer)
+            identity = await self._verifier.verify_id_token(
+                access, tokens.id_token, self._clock.now(), asked, tokens.access
+            )
+            if (identity.user_id, identity.session_id) != (claims.user.id, claims.session_id):
+                raise TokenRefused(where(access), "the ID token and the access token name two users or sessions")
+        return SignedIn(tokens, claims.user, identity.acr, identity.amr)
 
     async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Granted | SessionEnded | RefreshUnknown:
         """New tokens for a session, with the user as they are now.

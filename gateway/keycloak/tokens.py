@@ -1,17 +1,21 @@
 """Verifies that the realm issued a token to the gateway's client, and reads its user.
 
 Before it uses any claim, `Verifier` checks the signature with the realm's keys, then `iss`, `azp`, `typ` and the
-expiry. Keys are cached for an hour, and fetched again if a token names an unknown one. That happens at most every 30
-seconds, so that forged tokens cannot make the gateway flood Keycloak. While fetching fails, the old keys stay in use.
+expiry; of an ID token also `aud`, `nonce`, `iat`, `auth_time` and `at_hash`. Keys are cached for an hour, and fetched
+again if a token names an unknown one. That happens at most every 30 seconds, so that forged tokens cannot make the
+gateway flood Keycloak. While fetching fails, the old keys stay in use.
 """
 
 import asyncio
+import base64
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, InvalidKeyIdError, JoseError
 from joserfc.jwk import Key, KeySet
+from joserfc.jwt import ClaimsOption
 
 from gateway.domain import errors
 from gateway.domain.session import Tokens
@@ -25,6 +29,8 @@ KEYS_KEPT = 3600.0
 REFETCH_FLOOR = 30.0
 LEEWAY = 30
 """Seconds by which Keycloak's clock may differ from the gateway's."""
+ID_TOKEN_AGE = 60.0
+"""Seconds since which an ID token may have been issued: the gateway reads it as soon as it gets it."""
 
 
 class TokenRefused(errors.Misconfigured):
@@ -37,6 +43,24 @@ class Claims:
 
     user: User
     session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What the gateway asked the realm for: one sign-in, begun at `since` by its own clock, and named by `nonce`."""
+
+    nonce: str = field(repr=False)
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A verified ID token: the user, the Keycloak session, and how the user signed in."""
+
+    user_id: str
+    session_id: str
+    acr: str = ""
+    amr: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -60,28 +84,51 @@ class Verifier:
         Raises `TokenRefused`, which for another issuer names both; `errors.Unreachable` if the realm's keys cannot be
         fetched.
         """
-        claims = await self._signed(access, token, now)
-        issuer = claims.get("iss")
-        if issuer != access.issuer:
-            raise TokenRefused(
-                where(access), f"its tokens name the issuer {issuer}; the settings expect {access.issuer}"
-            )
-        registry = jwt.JWTClaimsRegistry(
-            now=int(now),
-            leeway=LEEWAY,
-            exp={"essential": True},
-            azp={"essential": True, "value": access.sign_in.client_id},
-            typ={"essential": True, "value": "Bearer"},
-        )
-        try:
-            registry.validate(claims)
-        except ExpiredTokenError as error:
-            raise TokenRefused(where(access), "the token has expired; compare the clocks") from error
-        except JoseError as error:
-            raise TokenRefused(where(access), f"the token's claims: {error}") from error
+        claims = (await self._signed(access, token, now)).claims
+        _check(access, claims, now, typ={"essential": True, "value": "Bearer"})
         return _claims(access, claims)
 
-    async def _signed(self, access: KeycloakAccess, token: str, now: float) -> dict[str, Any]:
+    async def verify_id_token(
+        self, access: KeycloakAccess, token: str, now: float, asked: SignIn, access_token: str
+    ) -> Identity:
+        """The identity in the ID token that the realm issued for the sign-in `asked`, beside `access_token`.
+
+        The user must have signed in after `asked` began. Two clocks are not compared for that: by Keycloak's clock, the
+        sign-in (`auth_time`) may lie no longer before the token (`iat`) than the beginning lies before now.
+
+        Raises as `verify`.
+        """
+        found = await self._signed(access, token, now)
+        claims = found.claims
+        _check(
+            access,
+            claims,
+            now,
+            typ={"essential": True, "value": "ID"},
+            aud={"essential": True, "value": access.sign_in.client_id},
+            nonce={"essential": True, "value": asked.nonce},
+            iat={"essential": True},
+            sub={"essential": True},
+        )
+        issued, signed_in = claims["iat"], claims.get("auth_time")
+        if issued < now - ID_TOKEN_AGE:
+            raise TokenRefused(where(access), "the ID token is an old one; compare the clocks")
+        if not isinstance(signed_in, int) or isinstance(signed_in, bool):
+            raise TokenRefused(where(access), "its ID tokens lack auth_time: the client needs the scope basic")
+        if not -LEEWAY <= issued - signed_in <= now - asked.since + 1:  # both are whole seconds
+            raise TokenRefused(where(access), "the user did not sign in now: an earlier sign-in was used (auth_time)")
+        half = claims.get("at_hash")
+        if half is not None and half != _half_hash(access_token, found.header["alg"]):
+            raise TokenRefused(where(access), "the ID token belongs to another access token (at_hash)")
+        acr, amr = claims.get("acr"), claims.get("amr")
+        return Identity(
+            user_id=str(claims["sub"]),
+            session_id=str(claims.get("sid") or ""),
+            acr=acr if isinstance(acr, str) else "",
+            amr=tuple(one for one in amr if isinstance(one, str)) if isinstance(amr, list) else (),
+        )
+
+    async def _signed(self, access: KeycloakAccess, token: str, now: float) -> jwt.Token:
         keys = self._keys.setdefault(access, _Keys())
         if keys.known is None or now - keys.fetched_at > KEYS_KEPT:
             await self._fetch(access, keys, now, since=keys.fetched_at)
@@ -129,10 +176,36 @@ def tokens_of(answer: dict[str, Any], claims: Claims, now: float) -> Tokens:
     )
 
 
-def _decode(access: KeycloakAccess, token: str, keys: _Keys) -> dict[str, Any]:
+def _half_hash(token: str, algorithm: str) -> str:
+    """`at_hash` of OpenID Connect Core 3.1.3.6. Authlib's own function would load its whole server at the start."""
+    digest = hashlib.new(f"sha{algorithm[2:]}", token.encode()).digest()
+    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
+
+
+def _check(access: KeycloakAccess, claims: jwt.Claims, now: float, **further: ClaimsOption) -> None:
+    """Raises `TokenRefused` unless the realm issued the token to the gateway's client, with these `further` claims."""
+    issuer = claims.get("iss")
+    if issuer != access.issuer:
+        raise TokenRefused(where(access), f"its tokens name the issuer {issuer}; the settings expect {access.issuer}")
+    registry = jwt.JWTClaimsRegistry(
+        now=int(now),
+        leeway=LEEWAY,
+        exp={"essential": True},
+        azp={"essential": True, "value": access.sign_in.client_id},
+        **further,
+    )
+    try:
+        registry.validate(claims)
+    except ExpiredTokenError as error:
+        raise TokenRefused(where(access), "the token has expired; compare the clocks") from error
+    except JoseError as error:
+        raise TokenRefused(where(access), f"the token's claims: {error}") from error
+
+
+def _decode(access: KeycloakAccess, token: str, keys: _Keys) -> jwt.Token:
     try:
         assert keys.known is not None  # noqa: S101 - _fetch raises otherwise
-        return jwt.decode(token, keys.known, algorithms=ALGORITHMS).claims
+        return jwt.decode(token, keys.known, algorithms=ALGORITHMS)
     except InvalidKeyIdError:
         raise
     except (JoseError, ValueError) as error:

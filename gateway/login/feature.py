@@ -1,5 +1,6 @@
 """Puts the login together: machine, steps, effects and handlers, on the services that all features share."""
 
+from gateway.login import single_sign_on
 from gateway.login.account_change_mails import AccountChangeMails
 from gateway.login.begin_in_session import BeginInSession
 from gateway.login.effects.account_action import AccountAction
@@ -9,10 +10,12 @@ from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.final_checks import FinalChecks
 from gateway.login.flow import EffectRunner, Flow, Page
 from gateway.login.handlers import LoginHandlers
+from gateway.login.identified_user import IdentifiedUser
 from gateway.login.login_records import SECRETS, BrowserUsers, KnownUsers, LoginRecords, LoginSecrets
 from gateway.login.password_check import PasswordCheck
 from gateway.login.record import Slot
 from gateway.login.responses import LoginResponses
+from gateway.login.single_sign_on import SingleSignOn
 from gateway.login.state_machine import Effect, Step
 from gateway.login.steps.backup_codes import BackupCodesPage
 from gateway.login.steps.choose import Choices, ChoosePage
@@ -20,6 +23,7 @@ from gateway.login.steps.confirm import ConfirmPage
 from gateway.login.steps.new_password import NewPasswordPage
 from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.register import RegisterPage
+from gateway.login.steps.sso import SsoPage
 from gateway.login.steps.verify import CodeCheck, VerifyPage
 from gateway.login.wrong_code_mails import WrongCodeMails
 from gateway.services import Services
@@ -51,15 +55,11 @@ def build(services: Services) -> LoginHandlers:
     password_check = PasswordCheck(
         services.token_endpoint, services.grant_queue, services.users, services.rate_limiter, browsers, names
     )
-    password = PasswordPage(
-        password_check=password_check,
-        browsers=browsers,
-        users=services.users,
-        contacts=services.contacts,
-        enrolments=enrolments,
-        trust=trust,
-        clock=clock,
-        logout_retries=services.logout_retries,
+    identified = IdentifiedUser(services.users, services.contacts, enrolments, trust, clock, services.logout_retries)
+    password = PasswordPage(password_check, browsers, services.users, identified)
+    sso_sealer, sso_signer = services.sealer(single_sign_on.PURPOSE), services.signer(single_sign_on.PURPOSE)
+    sso = SsoPage(
+        services.token_endpoint, SingleSignOn(sso_sealer, sso_signer, clock, random), single_use, identified, clock
     )
     new_password = NewPasswordPage(
         password_check=password_check,
@@ -78,6 +78,7 @@ def build(services: Services) -> LoginHandlers:
     choices = Choices(challenges, contexts, languages)
     steps: dict[Step, Page] = {
         Step.PASSWORD: password,
+        Step.SSO: sso,
         Step.REGISTER: register,
         Step.CONFIRM: ConfirmPage(),
         Step.CHOOSE: ChoosePage(choices),
@@ -97,6 +98,6 @@ def build(services: Services) -> LoginHandlers:
         Effect.TOUCH: session.touch,
     }
     flow = Flow(login_records(services), steps, effects, secrets, clock, random)
-    responses = LoginResponses(steps, password, sessions, languages, clock, random, action)
+    responses = LoginResponses(steps, password, sso, sessions, languages, clock, random, action)
     in_session = BeginInSession(flow, services.users, services.contacts, enrolments, trust)
-    return LoginHandlers(flow, in_session, responses, clock, random)
+    return LoginHandlers(flow, in_session, responses, sso, clock, random)

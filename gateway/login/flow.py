@@ -1,6 +1,6 @@
 """Loads a login, lets a step act, runs the effects that are due, and keeps the record.
 
-Names no step but the password page, and no factor. The rules it keeps, with `login_records`:
+Names no step but the pages at which a login begins, and no factor. The rules it keeps, with `login_records`:
 
 - The key of the record is the digest of the login's newest secret. An accepted proof replaces the secret.
 - The session is given to the one request that spends the newest secret. Only the very same form with the same secret
@@ -36,6 +36,7 @@ from gateway.login.record import (
     SecretWithdrawn,
     Slot,
     Spent,
+    TokensRenewed,
     Verification,
 )
 from gateway.login.state_machine import Effect, LoginState, Step, state_of
@@ -44,6 +45,8 @@ from gateway.web.cookies import BrowserSecret
 
 ACTIONS = frozenset({"", "send", "resend", "edit", "other-method", "cancel"})
 """What a form may ask for; nothing named is its step's main action."""
+ENTRIES = (Step.PASSWORD, Step.SSO)
+"""The pages at which a login begins."""
 PROOFS = (PasswordRight, Proved, PasswordChanged)
 """The events that are accepted proofs: each is answered with a new secret."""
 
@@ -95,7 +98,7 @@ class FlowResult:
     @property
     def step(self) -> Step:
         """The page to show."""
-        return self.state.step if self.state else Step.PASSWORD
+        return self.state.step if self.state else Step.PASSWORD  # or that of single sign-on: `responses` knows
 
     @property
     def failed(self) -> bool:
@@ -163,10 +166,10 @@ class Flow:
             return again
         login = slot.login
         signs_in = login is None or login.purpose is Purpose.SIGN_IN or not fields.get("login")
-        if page is Step.PASSWORD and signs_in:
+        if page in ENTRIES and signs_in:
             if action == "cancel":
                 return _cancelled(request)
-            return await self._password(request, slot, action, fields, form)
+            return await self._enter(request, slot, page, action=action, fields=fields, form=form)
         if login is None:
             expired = None if slot.spent else ProblemDetail(Problem.LOGIN_EXPIRED)
             return FlowResult(None, expired, inert=slot.spent is not None)
@@ -196,12 +199,12 @@ class Flow:
         form = self.pages.get(page)  # a stopped login has none: it absorbs everything
         return await form.act(request, state, action, fields) if form else StepResult()
 
-    # ------------------------------------------------------------------ the password page of a sign-in
+    # ------------------------------------------------------------------ the first page of a sign-in
 
-    async def _password(
-        self, request: LoginRequest, slot: Slot, action: str, fields: FormFields, form: str
+    async def _enter(
+        self, request: LoginRequest, slot: Slot, page: Step, *, action: str, fields: FormFields, form: str
     ) -> FlowResult:
-        """A password begins a login, or continues the one that this browser has.
+        """A password, or a sign-in at Keycloak, begins a login, or continues the one that this browser has.
 
         Tabs that a browser opened at once send the same password with the same cookies: Keycloak is asked once for
         those that are under way together, and they get one answer.
@@ -215,19 +218,23 @@ class Flow:
             request.session.id if request.session else "",
             fields.get("username", ""),
             fields.get("password", ""),
+            fields.get("state", ""),
+            fields.get("code", ""),
+            page.value,
             action,
         )
-        return await self.beginnings.join(name, partial(self._password_once, request, slot, action, fields, form))
+        once = partial(self._enter_once, request, slot, page, action=action, fields=fields, form=form)
+        return await self.beginnings.join(name, once)
 
-    async def _password_once(
-        self, request: LoginRequest, slot: Slot, action: str, fields: FormFields, form: str
+    async def _enter_once(
+        self, request: LoginRequest, slot: Slot, page: Step, *, action: str, fields: FormFields, form: str
     ) -> FlowResult:
         login = slot.login if slot.login and slot.login.purpose is Purpose.SIGN_IN else None
         secret = self.secrets.after(request.secret or "", form)
         if again := await self._same_answer(request, secret, form):
             return again
         begun = state_of(self.begin(request, secret))
-        acted = await self._acted(request, begun, Step.PASSWORD, action, fields)
+        acted = await self._acted(request, begun, page, action, fields)
         state = applied(begun, acted.events, self.clock.now())
         if state is begun:
             return FlowResult(None, acted.problem_detail)
@@ -237,13 +244,16 @@ class Flow:
             self.logins.end_at_keycloak(request, new)
             return FlowResult(None, signed_in=True)
         if login and _same_login(login, new):
+            if page is Step.SSO and new.tokens:  # Keycloak may have replaced the older tokens of this browser
+                self.logins.end_at_keycloak(request, login, new.tokens)
+                return await self._rotated(request, state_of(login), StepResult((TokensRenewed(new.tokens),)), form)
             self.logins.end_at_keycloak(request, new)
             return await self._rotated(request, state_of(login), StepResult(), form)
         if not await self.logins.add(request, new, acted.events):
             self.logins.end_at_keycloak(request, new)
             return await self._same_answer(request, secret, form) or FlowResult(None, inert=True)
         if login:  # its newest secret was here: the browser gets another one
-            await self.logins.end(request, login)
+            await self.logins.end(request, login, new.tokens)
         return await self._settle(replace(request, secret=secret), state, acted.problem_detail, form, secret)
 
     def begin(self, request: LoginRequest, secret: str) -> Login:
@@ -261,6 +271,7 @@ class Flow:
             begun_at=now,
             moved_at=now,
             rotated_at=now,
+            sso=request.tenant.keycloak.sso is not None,
         )
 
     async def begin_in_session(self, request: LoginRequest, old: Login | None, secret: str, login: Login) -> FlowResult:
@@ -386,8 +397,9 @@ class Flow:
 
 
 def _cancelled(request: LoginRequest) -> FlowResult:
-    """The password page for another user; a browser says so, a program asked for it."""
-    return FlowResult(None, None if request.as_data else ProblemDetail(Problem.CANCELLED))
+    """The first page for another user; a browser says so, a program asked for it."""
+    said = Problem.SIGN_IN_CANCELLED if request.tenant.keycloak.sso else Problem.CANCELLED
+    return FlowResult(None, None if request.as_data else ProblemDetail(said))
 
 
 def _names(fields: FormFields, login: Login) -> bool:

@@ -11,6 +11,7 @@ A browser whose login secret was replaced is redirected to `/-/login` with no co
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 import structlog
 from aiohttp import hdrs, web
@@ -19,13 +20,17 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Session
+from gateway.domain.tenant import SSO_CALLBACK
 from gateway.domain.texts import marked as _
+from gateway.keycloak.sso import CANCELLED, LATER, Code, Declined, NotFromRealm, read_answer
 from gateway.login.begin_in_session import AccountForm, BeginInSession
-from gateway.login.flow import CutShort, Flow, FlowResult
-from gateway.login.login_request import LoginRequest, of_account_page, of_login_page, read_request
+from gateway.login.flow import ENTRIES, CutShort, Flow, FlowResult
+from gateway.login.login_records import digest
+from gateway.login.login_request import LoginRequest, of_account_page, of_login_page, read_request, with_target
 from gateway.login.record import Act, ActKind, Login, Purpose, Slot
 from gateway.login.responses import LoginResponses
 from gateway.login.state_machine import Step, state_of
+from gateway.login.steps.sso import SsoPage, rejected
 from gateway.observe.audit import AuditEvent
 from gateway.web import cookies
 from gateway.web.cookies import BrowserSecret, Cookie
@@ -43,6 +48,8 @@ RETRIES, RETRY_AFTER = 5, 0.3
 """How often a browser is redirected to try again, after so many seconds, while another tab's answer is on its way."""
 JUST_LEFT = 10.0
 """Seconds after which the handler waits for no such answer any more."""
+CAME = "came"
+"""Marks the second and third request of a browser that had no login cookie."""
 _IDLE_LIMIT = _("The limit is %(time)s.")
 LoginEndpoint = Callable[[OwnRequest, LoginRequest], Awaitable[Reply]]
 log = structlog.get_logger(__name__)
@@ -55,6 +62,7 @@ class LoginHandlers:
     flow: Flow
     in_session: BeginInSession
     responses: LoginResponses
+    sso: SsoPage
     clock: Clock
     random: Random
     wait: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -69,6 +77,7 @@ class LoginHandlers:
             web.post(path, self._handler(endpoints, self.begin_within)),
             web.get(f"{path}/{{step:{steps}}}", self._handler(endpoints, self.show)),
             web.post(f"{path}/{{step:{posted}}}", self._handler(endpoints, self.act)),
+            web.get(f"{endpoints.prefix}{SSO_CALLBACK}", self._handler(endpoints, self.come_back)),
         ]
 
     def _handler(self, endpoints: Endpoints, endpoint: LoginEndpoint) -> Handler:
@@ -109,6 +118,8 @@ class LoginHandlers:
             result = await self.in_session.begin(request, slot, session)
         else:
             said = ProblemDetail(Problem.SIGNED_OUT) if SIGNED_OUT in own.http.query else await self._idled(own)
+            if login is None and said is None and request.tenant.keycloak.sso and not request.as_data:
+                return await self._leave(own, request)
             result = await self.flow.enter(request, login) if login else FlowResult(None, said)
         return await self._answered(request, result)
 
@@ -146,7 +157,9 @@ class LoginHandlers:
         login = slot.login
         if login is None and _is_in(request):
             return Reply(Redirect(request.to))  # the back button, long after the login
-        if wanted is Step.PASSWORD and (login is None or login.stopped):
+        if wanted in ENTRIES and (login is None or login.stopped):
+            if wanted is not _first_page(request):
+                return self.responses.to_beginning(request)
             return await self.responses.answer(request, FlowResult(None), {})
         if login is None and slot.spent and not request.as_data:
             return self.responses.to_beginning(request)
@@ -163,18 +176,23 @@ class LoginHandlers:
         """One action of one step's form."""
         page, fields = STEPS[own.http.match_info["step"]], own.fields
         slot = await self.flow.logins.find(request)
-        if not of_login_page(own, request, begins=page is Step.PASSWORD):
+        if not of_login_page(own, request, begins=page in ENTRIES):
             foreign = foreign_origin(own.http.headers, own.tenant)
             request.audit.write(AuditEvent.FORM_REJECTED, step=page.value, **foreign)
             problem = Problem.FORM_EXPIRED if request.secret or not fields.get("csrf") else Problem.NO_COOKIE
             return await self.responses.answer(request, _shown(slot, problem), fields)
         gone = slot.login is None and slot.spent is None
-        if gone and page is not Step.PASSWORD and _is_in(request):
+        if gone and page not in ENTRIES and _is_in(request):
             return Reply(Redirect(request.to))  # another tab of this browser finished
+        within = slot.login if slot.login and slot.login.purpose is not Purpose.SIGN_IN else None
+        if within is None and page in ENTRIES and page is not _first_page(request):
+            return self.responses.to_beginning(request)  # the settings changed
+        if page is Step.SSO and not fields.get("action") and (within is None or state_of(within).step is page):
+            return Reply(Redirect(self.sso.single_sign_on.page(request, within)))
         result = await self.flow.act(request, slot, page, fields.get("action", ""), fields)
         if _is(result, Problem.LOGIN_EXPIRED) and result.login is None:
             return await self._expired(request, result)
-        if _is(result, Problem.CANCELLED):
+        if _is(result, Problem.CANCELLED) or _is(result, Problem.SIGN_IN_CANCELLED):
             await self.responses.password.forget(request)
             return await self.responses.answer(request, result, {"username": ""})
         login = slot.login
@@ -184,6 +202,62 @@ class LoginHandlers:
         if result.failed and (result.step is page or not result.out_of_order) and result.step is not Step.STOPPED:
             return await self.responses.answer(request, result, fields)
         return await self._answered(request, result, fields)
+
+    # ------------------------------------------------------------------ single sign-on
+
+    async def _leave(self, own: OwnRequest, request: LoginRequest) -> Reply:
+        """Redirects a browser without a login to Keycloak's page.
+
+        The sign-in is bound to the login cookie. So a browser without one gets it first, and comes back after a moment:
+        tabs that open at once get a cookie each, and the last one stays.
+        """
+        if request.host.lower() in request.tenant.hosts:  # Keycloak returns it to `public_url`, to the cookie there
+            to = quote(request.to, safe="/")
+            return Reply(Redirect(f"{request.tenant.public_url}{own.prefix}login?to={to}"))
+        came = own.http.query.get(CAME)
+        if request.secret is None and came:
+            return await self.responses.answer(request, FlowResult(None, ProblemDetail(Problem.NO_COOKIE)), {})
+        if request.secret is None or came == "0":
+            if came:
+                await self.wait(RETRY_AFTER)
+            again = self.responses.to_beginning(request, more=f"&{CAME}={1 if came else 0}")
+            given = cookies.login(own.tenant, cookies.new_browser_secret(self.random, request.tag).value)
+            return again if came else replace(again, cookies=(given,))
+        return Reply(Redirect(self.sso.single_sign_on.page(request, None)))
+
+    async def come_back(self, own: OwnRequest, request: LoginRequest) -> Reply:
+        """The way back from Keycloak's page, with a code or an error."""
+        access, query = own.tenant.keycloak, own.http.query
+        if access.sso is None:
+            return Reply(Failure(Problem.NOT_FOUND))
+        asked = {name: query.getall(name) for name in query}
+        started = self.sso.single_sign_on.started(request, asked.get("state", [""])[0])
+        if started is None:
+            rejected(request, "not begun in this browser", Problem.NOT_STARTED_HERE)
+            return await self._stays(request, None, Problem.NOT_STARTED_HERE)
+        request = with_target(request, started.to, own.prefix)
+        if started.secret != digest(request.secret or ""):  # the browser went on since, in another tab
+            return self.responses.to_beginning(request)
+        slot = await self.flow.logins.find(request)
+        within = slot.login if slot.login and started.login == slot.login.id else None
+        match read_answer(access, asked):
+            case NotFromRealm(why=why):
+                rejected(request, why, Problem.SIGN_IN_MISCONFIGURED)
+                return await self._stays(request, within, Problem.SIGN_IN_MISCONFIGURED)
+            case Declined(error=error, description=text):
+                return await self._stays(request, within, _declined(request, error, text))
+            case Code(code=code, state=state):
+                named = {"login": started.login, "round": started.round, "form": started.id}
+                fields = {**named, "state": state, "code": code.value}
+                result = await self.flow.act(request, slot, Step.SSO, "", fields)
+                if result.failed and not result.out_of_order and result.step is not Step.STOPPED:
+                    return await self.responses.answer(replace(request, posted=True), result, {})
+                return await self._answered(request, result)
+
+    async def _stays(self, request: LoginRequest, within: Login | None, problem: Problem) -> Reply:
+        """The page that leads to Keycloak, with a problem."""
+        result = FlowResult(state_of(within) if within else None, ProblemDetail(problem))
+        return await self.responses.answer(replace(request, posted=True), result, {})
 
     async def _expired(self, request: LoginRequest, result: FlowResult) -> Reply:
         """The password page after a login that lay too long, with its user name."""
@@ -222,6 +296,22 @@ class LoginHandlers:
         if spent is None or not (spent.next or spent.login.opened):
             return False
         return self.clock.now() < spent.at + JUST_LEFT
+
+
+def _first_page(request: LoginRequest) -> Step:
+    """The page at which a sign-in begins at this tenant."""
+    return Step.SSO if request.tenant.keycloak.sso else Step.PASSWORD
+
+
+def _declined(request: LoginRequest, error: str, description: str) -> Problem:
+    """Why Keycloak gave no code."""
+    if error == CANCELLED:
+        return Problem.SIGN_IN_CANCELLED
+    later = error in LATER
+    problem = Problem.SIGN_IN_UNAVAILABLE if later else Problem.SIGN_IN_MISCONFIGURED
+    detail = f"{error}: {description}"
+    request.audit.write(AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value, what="sign-in at Keycloak", detail=detail)
+    return problem
 
 
 def _shown(slot: Slot, problem: Problem) -> FlowResult:

@@ -26,6 +26,7 @@ from gateway.crypto.key_ring import Signer
 from gateway.domain.configuration import Configuration, OperatorLimits
 from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock, Random
+from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.keycloak.logout_retries import LogoutRetries
@@ -212,19 +213,27 @@ class LoginRecords:
 
         return await self._change(request, state, events, write)
 
-    async def end(self, request: LoginRequest, login: Login) -> None:
-        """End a login whose newest secret the browser showed; a secret that was replaced meanwhile ends nothing."""
+    async def end(self, request: LoginRequest, login: Login, kept: Tokens | None = None) -> None:
+        """End a login whose newest secret the browser showed; a secret that was replaced meanwhile ends nothing.
+
+        `kept` as in `end_at_keycloak`.
+        """
 
         def write(after: LoginState, _changed: bool, now: float) -> Slot:
             return Slot(spent=Spent("", now, replace(after.login, tokens=None)))
 
         outcome = await self._change(request, state_of(login), (), write)
         if outcome and outcome.mine and not login.stopped:
-            self.end_at_keycloak(request, login)
+            self.end_at_keycloak(request, login, kept)
 
-    def end_at_keycloak(self, request: LoginRequest, login: Login) -> None:
-        """End the Keycloak session of a login that ends without a session here."""
-        if login.tokens:
+    def end_at_keycloak(self, request: LoginRequest, login: Login, kept: Tokens | None = None) -> None:
+        """End the Keycloak session of a login that ends without a session here.
+
+        `kept` are the tokens of the login that goes on in its place. Sign-ins of one browser on Keycloak's own page
+        share one session there, which must not end under that login, nor under a live session of this browser.
+        """
+        live = request.session.tokens if request.session else None
+        if login.tokens and not login.tokens.same_session(kept) and not login.tokens.same_session(live):
             self.logout_retries.begin(request.tenant, login.tokens)
 
     async def note(self, tenant: Tenant, login: Login) -> None:

@@ -5,7 +5,7 @@ sees aiohttp.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -111,9 +111,7 @@ def read_request(own: OwnRequest, session: Session | None, to: str | None, rando
     http, tenant, login = own.http, own.tenant, own.browser
     known, trust = (cookies.browser_secret(own.cookies.get(cookie)) for cookie in (Cookie.BROWSER, Cookie.TRUST))
     tag = login.tag if login else cookies.new_browser_secret(random).tag
-    target = return_to.check(to, tenant, own.prefix)
-    route = tenant.route_of(urlsplit(target).path)
-    return LoginRequest(
+    read = LoginRequest(
         configuration=http[CONFIGURATION],
         tenant=tenant,
         audit=own.audit,
@@ -123,10 +121,10 @@ def read_request(own: OwnRequest, session: Session | None, to: str | None, rando
         browser=browser_name(http.headers.get(hdrs.USER_AGENT, "")),
         language=http[LANGUAGE].code,
         reference=own.audit.reference,
-        to=target,
+        to="",
         csrf=own.token(tag, LOGIN),
-        app=route.path if route else "",
-        route_asks=route is None or route.second_factor is RouteFactor.REQUIRED,
+        app="",
+        route_asks=True,
         posted=http.method == "POST",
         as_data=wants_json(http),
         secret=login.secret if login else None,
@@ -136,6 +134,15 @@ def read_request(own: OwnRequest, session: Session | None, to: str | None, rando
         browser_is_new=known is None,
         trust=TrustCookie(trust.tag, trust.secret) if trust else None,
     )
+    return with_target(read, to or "", own.prefix)
+
+
+def with_target(request: LoginRequest, to: str, prefix: str) -> LoginRequest:
+    """The same request with the target `to`, which is checked here."""
+    target = return_to.check(to, request.tenant, prefix)
+    route = request.tenant.route_of(urlsplit(target).path)
+    asks = route is None or route.second_factor is RouteFactor.REQUIRED
+    return replace(request, to=target, app=route.path if route else "", route_asks=asks)
 
 
 def of_login_page(own: OwnRequest, request: LoginRequest, *, begins: bool = False) -> bool:

@@ -117,7 +117,8 @@ def user_factors(login: Login, enrolments: EnrolmentSet, contacts: tuple[Contact
     A due password takes away what would skip the factor.
     """
     kept = not login.due
-    return UserFactors(enrolments, contacts, trusted=login.trusted and kept, verified=login.verified and kept)
+    trusted, verified, provider = login.trusted and kept, login.verified and kept, login.provider_factor != ""
+    return UserFactors(enrolments, contacts, trusted=trusted, verified=verified, provider=provider)
 
 
 def needs_approval(login: Login, new: Enrolment) -> bool:

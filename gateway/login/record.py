@@ -130,7 +130,8 @@ class Login:
     is done after the proof. `due`: Keycloak demands a new password, `changed`: the user set it. `open_registration`: a
     first factor needs no approval. `chosen` is the method that the user chose to prove. `proofs` are the accepted
     entries, in order; those of a round before `proofs_from` count no longer. `acknowledged` are the words of the pages
-    that the user read and left by their button.
+    that the user read and left by their button. `sso`: the user signs in on Keycloak's own page; `provider_factor` is
+    what its token said there in place of a code ("" for nothing).
     """
 
     id: str
@@ -172,6 +173,8 @@ class Login:
     acknowledged: tuple[str, ...] = ()
     opened: Opened | None = None
     stopped: ProblemDetail | None = None
+    sso: bool = False
+    provider_factor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,16 @@ class PasswordRight:
     trusted: bool = False
     verified: bool = False
     open_registration: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInAtProvider(PasswordRight):
+    """Keycloak signed the user in on its own page, in place of the password here.
+
+    `factor` is what its token says in place of a code, as the tenant names it; "" for nothing.
+    """
+
+    factor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.record import ActKind, Login
 from gateway.login.state_machine import Step
 from gateway.login.steps.password import PasswordPage
+from gateway.login.steps.sso import SsoPage
 from gateway.login.steps.verify import VerifyView
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.languages import Language, Languages
@@ -66,6 +67,7 @@ class LoginResponses:
 
     steps: Mapping[Step, Page]
     password: PasswordPage
+    sso: SsoPage
     sessions: Sessions
     languages: Languages
     clock: Clock
@@ -98,11 +100,11 @@ class LoginResponses:
             body = Redirect(f"{prefix}account?done={act.kind.value}" if act else request.to)
         return await self._with_cookies(Reply(body), request, result)
 
-    def to_beginning(self, request: LoginRequest, again: int = 0) -> Reply:
-        """To `/-/login`, without a cookie: the browser sends its newest secret there."""
+    def to_beginning(self, request: LoginRequest, again: int = 0, more: str = "") -> Reply:
+        """To `/-/login`, without a cookie: the browser sends its newest secret there. `more` ends the query."""
         to = quote(request.to, safe="/")
         prefix = request.configuration.gateway.prefix
-        return Reply(Redirect(f"{prefix}login?to={to}{f'&again={again}' if again else ''}"))
+        return Reply(Redirect(f"{prefix}login?to={to}{f'&again={again}' if again else ''}{more}"))
 
     async def answer(
         self, request: LoginRequest, result: FlowResult, fields: FormFields, status: int | None = None
@@ -144,7 +146,7 @@ class LoginResponses:
             codes = await self.account_action.codes(request, login) if login and shows else ()
             return DoneView(**request.head(Step.DONE, login), location=request.to, codes=codes)
         if state is None:
-            return await self.password.view(request, None, fields)
+            return await (self.sso if request.tenant.keycloak.sso else self.password).view(request, None, fields)
         if state.step is Step.STOPPED:  # the reason is the problem beside it; the user can only sign in again
             location = _named_path(request, login) or ""
             return StoppedView(**request.head(Step.STOPPED, login), can_cancel=False, location=location)

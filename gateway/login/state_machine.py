@@ -49,6 +49,7 @@ from gateway.login.record import (
     Saved,
     SecretWithdrawn,
     SessionOpened,
+    SignedInAtProvider,
     Stopped,
     TokensGranted,
     TokensRenewed,
@@ -62,6 +63,7 @@ class Step(Enum):
     """The pages: enum value = URL segment = template = module = test."""
 
     PASSWORD = "password"  # noqa: S105 - the name of a page
+    SSO = "sso"
     REGISTER = "register"
     CONFIRM = "confirm"
     CHOOSE = "choose"
@@ -119,7 +121,8 @@ def state_of(login: Login, proof: PendingProof | None = None) -> LoginState:
     if login.opened:
         return LoginState(login, NO_PROOF, (Step.DONE,), Step.DONE)
     if not login.user:
-        return LoginState(login, NO_PROOF, (Step.PASSWORD,), Step.PASSWORD)  # what follows is not known yet
+        entry = entry_of(login)
+        return LoginState(login, NO_PROOF, (entry,), entry)  # what follows is not known yet
     proof = proof or pending_proof_of(login)
     if isinstance(refused := proof.requirement, SignInRefused) and not login.fresh:
         why = ProblemDetail(refused.problem, path=refused.path)
@@ -127,6 +130,11 @@ def state_of(login: Login, proof: PendingProof | None = None) -> LoginState:
     pending = tuple(_pending(login, proof))
     pages = [owed for owed in pending if isinstance(owed, Step)]
     return LoginState(login, proof, pending, pages[0])
+
+
+def entry_of(login: Login) -> Step:
+    """The page on which the user says who they are: the gateway's for a password, or the one that leads to Keycloak."""
+    return Step.SSO if login.sso else Step.PASSWORD
 
 
 def satisfied(state: LoginState) -> tuple[Satisfied, str]:
@@ -141,7 +149,7 @@ def satisfied(state: LoginState) -> tuple[Satisfied, str]:
 def _pending(login: Login, proof: PendingProof) -> Iterator[Step | Effect]:
     within = login.purpose is not Purpose.SIGN_IN
     if within and login.recent and not login.fresh and not proof.current:
-        yield Step.PASSWORD  # a fresh proof of a user who has no factor
+        yield entry_of(login)  # a fresh proof of a user who has no factor
     yield from _verification(login, proof)
     if new := login.enrolled:
         if not new.saved:
@@ -229,7 +237,7 @@ def _after(state: LoginState, event: Event) -> Login:
 def _password(state: LoginState, event: PasswordRight | PasswordChanged | TokensGranted) -> Login:
     login = state.login
     match event:
-        case PasswordRight() if state.step is Step.PASSWORD:
+        case PasswordRight() if state.step is (Step.SSO if isinstance(event, SignedInAtProvider) else Step.PASSWORD):
             if login.user:  # a fresh proof inside a session
                 same = event.user.id == login.user.id
                 return replace(login, fresh=True, password_at=event.at) if same else login
@@ -245,6 +253,7 @@ def _password(state: LoginState, event: PasswordRight | PasswordChanged | Tokens
                 trusted=event.trusted,
                 verified=event.verified,
                 open_registration=event.open_registration,
+                provider_factor=event.factor if isinstance(event, SignedInAtProvider) else "",
             )
         case PasswordChanged(credential_date=date) if state.step is Step.NEW_PASSWORD:
             verification = login.verification.next_round()

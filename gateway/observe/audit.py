@@ -31,9 +31,14 @@ class AuditEvent(Enum):
     """Keycloak accepted a password. The user is not signed in yet."""
     PASSWORD_REJECTED = "password_rejected"  # noqa: S105 - the name of an event
     """Keycloak rejected a password; `reason` is its own text, `name_digest` a keyed digest of the user name."""
+    PROVIDER_SIGN_IN_ACCEPTED = "provider_sign_in_accepted"
+    """Keycloak signed a user in on its own page. The user is not signed in here yet. `second_factor` is the value of
+    its token that counts as the second factor."""
+    PROVIDER_SIGN_IN_REJECTED = "provider_sign_in_rejected"
+    """The gateway rejected what a browser brought back from Keycloak's own sign-in page; `reason` is why."""
     LOGIN_UNAVAILABLE = "login_unavailable"
-    """Keycloak gave no verdict on a password: it did not respond, or it rejected the gateway's client; `what` and
-    `detail` say why."""
+    """Keycloak gave no verdict on a password or a sign-in: it did not respond, or it rejected the gateway's client;
+    `what` and `detail` say why."""
     LOGIN_QUEUE_FULL = "login_queue_full"
     """A password was not checked: too many sign-ins at once, for this user name or in total."""
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
@@ -141,6 +146,7 @@ class AuditEvent(Enum):
 _ERRORS = {AuditEvent.ENROLMENT_TAMPERED, AuditEvent.LOCK_SET, AuditEvent.CONFIGURATION_REJECTED}
 _WARNINGS = {
     AuditEvent.PASSWORD_REJECTED,
+    AuditEvent.PROVIDER_SIGN_IN_REJECTED,
     AuditEvent.LOGIN_UNAVAILABLE,
     AuditEvent.LOGIN_QUEUE_FULL,
     AuditEvent.PASSWORD_CHANGE_UNKNOWN,

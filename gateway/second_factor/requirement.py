@@ -25,12 +25,16 @@ from gateway.second_factor.factors import table
 
 @dataclass(frozen=True, slots=True)
 class UserFactors:
-    """The facts about a user that the decision needs."""
+    """The facts about a user that the decision needs.
+
+    `provider`: the identity provider asked for a second factor at this sign-in, as the tenant accepts it.
+    """
 
     enrolments: EnrolmentSet
     contacts: tuple[Contact, ...]
     trusted: bool
     verified: bool
+    provider: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ def decide(policy: Policy, user: UserFactors, *, route_asks: bool) -> Requiremen
         return NotRequired(DecidedBy.OFF)
     if not route_asks:
         return NotRequired(DecidedBy.ROUTE_ASKS_NONE)
+    if user.provider:
+        return NotRequired(DecidedBy.IDENTITY_PROVIDER)
     methods = methods_of(policy, user)
     if methods:
         if user.trusted and policy.trust_browser_days:

@@ -18,7 +18,7 @@ class Features:
 
     presets: tuple[str, ...] = tuple(name for name, preset in PRESETS.items() if preset.features)
     factors: tuple[FactorKind, ...] = (FactorKind.EMAIL, FactorKind.SMS, FactorKind.TOTP, FactorKind.RSA)
-    sign_in: tuple[SignInWay, ...] = (SignInWay.PASSWORD,)
+    sign_in: tuple[SignInWay, ...] = (SignInWay.PASSWORD, SignInWay.SSO)
     later: Mapping[str, frozenset[object]] = field(
         default_factory=lambda: {
             "onMaxSends": frozenset({"lock"}),

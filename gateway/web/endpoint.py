@@ -46,7 +46,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """303 to a path of our own origin, or to the page of a named path."""
+    """303 to a path of our own origin, to the page of a named path, or to Keycloak's own sign-in page."""
 
     location: str
 

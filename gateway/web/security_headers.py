@@ -27,9 +27,10 @@ def headers(*, secure: bool) -> Mapping[str, str]:
 def page_headers(tenant: Tenant | None, nonce: str) -> dict[str, str]:
     """The headers of a page. Its policy allows the gateway's own style, script and picture files and the logo.
 
-    A form may lead to a page of the tenant's named paths: browsers apply `form-action` to the redirect of its answer.
+    A form may lead to a page of the tenant's named paths, or to Keycloak's sign-in page: browsers apply `form-action`
+    to the redirect of its answer.
     """
-    forms = " ".join(("'self'", *(tenant.path_origins if tenant else ())))
+    forms = " ".join(("'self'", *(tenant.form_origins if tenant else ())))
     policy = (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
         f"img-src 'self'{_logo_origin(tenant)}; connect-src 'self'; form-action {forms}; base-uri 'none'; "

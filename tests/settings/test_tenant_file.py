@@ -164,9 +164,9 @@ def test_the_issuer_can_be_set(folder: ConfigFolder) -> None:
     assert tenant(folder).keycloak.issuer == "https://efcx.example.com/auth/realms/one"
 
 
-def test_sso_is_refused_because_it_is_not_implemented(folder: ConfigFolder) -> None:
-    folder.own["keycloak"] = {"sign_in": "sso"}
-    assert folder.diagnostic("gateway.keycloak.sign_in").text == "sso is not built yet; built: password"
+def test_both_pages_at_once_are_refused_because_they_are_not_implemented(folder: ConfigFolder) -> None:
+    folder.own["keycloak"] = {"sign_in": "both"}
+    assert folder.diagnostic("gateway.keycloak.sign_in").text == "both is not built yet; built: password or sso"
 
 
 def test_the_public_url_defaults_to_https_and_the_fqdn(folder: ConfigFolder) -> None:

@@ -10,11 +10,15 @@ from typing import Any
 from aiohttp import web
 from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Error, OAuth2Request
 from authlib.oauth2.rfc6749.grants import (
+    BaseGrant,
     ClientCredentialsGrant,
     RefreshTokenGrant,
     ResourceOwnerPasswordCredentialsGrant,
+    TokenEndpointMixin,
 )
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from authlib.oidc.core.util import create_half_hash
 from joserfc import jwt
 
 from gateway.demo.identity_provider.realm import NOT_SET_UP, Realm, StandInClient, StandInSession, StandInUser
@@ -29,6 +33,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]  # authlib ships n
         super().__init__()
         self.realm = realm
         self.register_grant(PasswordGrant)
+        self.register_grant(CodeGrant)
         self.register_grant(RefreshGrant)
         self.register_grant(ServiceAccountGrant)
 
@@ -105,6 +110,39 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
         return 200, session_tokens(realm, session, self.request.issuer), self.TOKEN_RESPONSE_HEADER
 
 
+class CodeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
+    """The exchange of a code, once. A second one ends the session that the first one got."""
+
+    GRANT_TYPE = "authorization_code"
+
+    def validate_token_request(self) -> None:
+        """Keycloak's words for a code that does not count."""
+        client, form, realm = self.authenticate_token_endpoint_client(), self.request.form, self.server.realm
+        given = realm.codes.get(form.get("code", ""))
+        if given is not None and given.used:
+            realm.end(given.session)
+        if given is None or given.used or realm.clock.now() >= given.until:
+            raise refused("invalid_grant", "Code not valid")
+        given.used = True
+        if given.client is not client:
+            raise refused("invalid_grant", "Auth error")
+        if given.redirect_uri != form.get("redirect_uri"):
+            raise refused("invalid_grant", "Incorrect redirect_uri")
+        verifier = form.get("code_verifier", "")
+        if given.challenge and not verifier:
+            raise refused("invalid_grant", "PKCE code verifier not specified")
+        if given.challenge and create_s256_code_challenge(verifier) != given.challenge:
+            raise refused("invalid_grant", "PKCE verification failed: Code mismatch")
+        self.request.given = given
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
+        """The tokens of the session."""
+        realm, given = self.server.realm, self.request.given
+        signed_in = {"auth_time": int(given.session.signed_in_at), "nonce": given.nonce or None, "acr": given.acr}
+        body = session_tokens(realm, given.session, self.request.issuer, signed_in)
+        return 200, realm.behaviour.rewrite(body) if realm.behaviour.rewrite else body, self.TOKEN_RESPONSE_HEADER
+
+
 class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
     """Refresh, with and without rotation."""
 
@@ -174,8 +212,10 @@ def wrong_password(realm: Realm, text: str) -> OAuth2Error:
     return refused("invalid_grant", text, 401 if realm.behaviour.old_statuses and not always_400 else 400)
 
 
-def session_tokens(realm: Realm, session: StandInSession, issuer: str) -> dict[str, Any]:
-    """The token endpoint's answer for a session."""
+def session_tokens(
+    realm: Realm, session: StandInSession, issuer: str, signed_in: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The token endpoint's answer for a session; `signed_in` are the ID token's claims of a sign-in on the own page."""
     user, client = session.user, session.client
     names = {"given_name": user.first_name, "family_name": user.last_name, "email": user.email}
     claims = {
@@ -202,7 +242,9 @@ def session_tokens(realm: Realm, session: StandInSession, issuer: str) -> dict[s
         "scope": claims["scope"],
     }
     if "openid" in session.scope.split():
-        body["id_token"] = signed(realm, issuer, client, {**claims, "aud": client.client_id}, kind="ID")
+        half = create_half_hash(body["access_token"], "RS256").decode()
+        of_id_token = {"aud": client.client_id, "at_hash": half, **(signed_in or {})}
+        body["id_token"] = signed(realm, issuer, client, {**claims, **of_id_token}, kind="ID")
     return body
 
 

@@ -1,4 +1,4 @@
-"""The realm's public endpoints of the stand-in: discovery, keys, token, logout, revoke, userinfo."""
+"""The realm's public endpoints of the stand-in: discovery, keys, sign-in page, token, logout, revoke, userinfo."""
 
 import asyncio
 import base64
@@ -11,6 +11,7 @@ from authlib.oauth2.rfc6749 import OAuth2Error
 from joserfc import jwt
 from joserfc.errors import JoseError
 
+from gateway.demo.identity_provider.authorization import SignInPage
 from gateway.demo.identity_provider.grants import TokenServer, authenticated, wrong_password
 from gateway.demo.identity_provider.realm import INVALID_CREDENTIALS, Fault, Realm
 
@@ -23,6 +24,7 @@ class OpenId:
 
     def __init__(self, realms: Mapping[str, Realm]) -> None:
         self._realms = realms
+        self._pages = {name: SignInPage(realm) for name, realm in realms.items()}
         self._servers = {name: TokenServer(realm) for name, realm in realms.items()}
 
     def routes(self) -> list[web.RouteDef]:
@@ -31,6 +33,8 @@ class OpenId:
         return [
             web.get(f"{PREFIX}/.well-known/openid-configuration", self.discovery),
             web.get(f"{protocol}/certs", self.keys),
+            web.get(f"{protocol}/auth", self.sign_in),
+            web.post(f"{PREFIX}/login-actions/authenticate", self.authenticate),
             web.post(f"{protocol}/token", self.token),
             web.post(f"{protocol}/logout", self.logout),
             web.post(f"{protocol}/revoke", self.revoke),
@@ -53,13 +57,23 @@ class OpenId:
             "end_session_endpoint": f"{protocol}/logout",
             "revocation_endpoint": f"{protocol}/revoke",
             "jwks_uri": f"{protocol}/certs",
-            "grant_types_supported": ["password", "refresh_token", "client_credentials"],
+            "grant_types_supported": ["authorization_code", "password", "refresh_token", "client_credentials"],
+            "authorization_response_iss_parameter_supported": True,
         }
         return web.json_response(found)
 
     async def keys(self, request: web.Request) -> web.Response:
         """The JWKS."""
         return web.json_response({"keys": self.realm(request).public_keys}, headers={"Cache-Control": "no-cache"})
+
+    async def sign_in(self, request: web.Request) -> web.Response:
+        """The authorization endpoint."""
+        realm = self.realm(request)
+        return self._pages[realm.name].open(request, issuer_of(realm, request))
+
+    async def authenticate(self, request: web.Request) -> web.Response:
+        """The form of the sign-in page."""
+        return self._pages[self.realm(request).name].send(request, await _form(request))
 
     async def token(self, request: web.Request) -> web.Response:
         """Every grant. One user's parallel password grants are refused, as brute-force protection does."""

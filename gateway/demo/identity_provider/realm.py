@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -38,6 +38,8 @@ class Behaviour:
 
     `old_statuses`: 401 for a wrong password, as before 26.6. `disabled_first`: "Account disabled" before the password
     is looked at, as in 26.4. `gate`, when set, is passed by every password grant before it is judged.
+    `silent_sign_in`: the cookie of an earlier sign-in counts, whatever the request says. `sign_in_error`: an error in
+    place of the sign-in page. `rewrite`, when set, changes what the token endpoint gives for a code.
     """
 
     old_statuses: bool = False
@@ -48,6 +50,9 @@ class Behaviour:
     token_fault: Fault | None = None
     put_fault: Fault | None = None
     gate: asyncio.Semaphore | None = None
+    silent_sign_in: bool = False
+    sign_in_error: str = ""
+    rewrite: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -78,11 +83,16 @@ class StandInUser:
 
 @dataclass(slots=True, eq=False)
 class StandInClient:
-    """A client; without a secret it is public. `management` makes it a service account with these roles."""
+    """A client; without a secret it is public. `management` makes it a service account with these roles.
+
+    `redirect_uris` are those of its sign-ins on the realm's own page; `pkce`: they need S256.
+    """
 
     client_id: str
     secret: str = field(default="", repr=False)
     direct_access: bool = False
+    redirect_uris: tuple[str, ...] = ()
+    pkce: bool = False
     management: tuple[str, ...] | None = None
 
     def check_grant_type(self, grant_type: str) -> bool:
@@ -92,7 +102,7 @@ class StandInClient:
 
 @dataclass(slots=True, eq=False)
 class StandInSession:
-    """A session: what a password grant leaves behind."""
+    """A session: what a password grant or a sign-in leaves behind. `signed_in_at` is the time of the latter."""
 
     id: str
     user: StandInUser
@@ -103,6 +113,7 @@ class StandInSession:
     refresh_token: str
     spent: set[str] = field(default_factory=set)
     address: str = ""
+    signed_in_at: float = 0.0
 
     def check_client(self, client: StandInClient) -> bool:
         """What authlib asks of a refresh token."""
@@ -111,6 +122,20 @@ class StandInSession:
     def get_scope(self) -> str:
         """What authlib asks of a refresh token."""
         return self.scope
+
+
+@dataclass(slots=True, eq=False)
+class CodeGiven:
+    """A code that the realm gave a browser, for one exchange."""
+
+    session: StandInSession
+    client: StandInClient
+    redirect_uri: str
+    challenge: str
+    nonce: str
+    acr: str
+    until: float
+    used: bool = False
 
 
 def default_profile() -> dict[str, Any]:
@@ -139,6 +164,7 @@ class Realm:
 
     def __post_init__(self) -> None:
         self.sessions: dict[str, StandInSession] = {}
+        self.codes: dict[str, CodeGiven] = {}
         self.ended: deque[str] = deque(maxlen=1000)  # refresh tokens of sessions that are over
         self.grants_under_way: set[str] = set()
         self.keys: list[RSAKey] = []

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from gateway.domain.configuration import Configuration, GatewaySettings
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.setting_types import Change
-from gateway.domain.tenant import EVERYONE, AllowedUsers, Route, RouteFactor, Tenant
+from gateway.domain.tenant import EVERYONE, AllowedUsers, Route, RouteFactor, SecondFactorBy, Tenant
 from gateway.settings.files.two_factor import FIELDS
 
 _KEYS = {name: key for key, name in FIELDS.items()}
@@ -49,6 +49,8 @@ def _weaker(old: Tenant, new: Tenant) -> Iterator[str]:
         covering = old.route_of(route.path)
         if route.service_worker and not (covering and covering.service_worker):
             yield f"service_worker of {route.path or '/'} false → true"
+    if added := _second_factor_by(new) - _second_factor_by(old):
+        yield f"keycloak.second_factor_by with {', '.join(sorted(added))}"
     wider = new.never_trust_from
     if lost := [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in wider)]:
         yield f"never_trust_from without {', '.join(sorted(map(str, lost)))}"
@@ -60,6 +62,12 @@ def _newly_admitted(old: AllowedUsers, new: AllowedUsers) -> str:
     if EVERYONE in (old, new):
         return "every signed-in user" if old != new == EVERYONE else ""
     return ", ".join(sorted((new.roles - old.roles) | (new.groups - old.groups)))
+
+
+def _second_factor_by(tenant: Tenant) -> frozenset[str]:
+    """What an ID token may say in place of a code."""
+    by = tenant.keycloak.sso.second_factor_by if tenant.keycloak.sso else SecondFactorBy()
+    return frozenset({*(f"acr={value}" for value in by.acr), *(f"amr={value}" for value in by.amr)})
 
 
 def _is_open(route: Route | None) -> bool:

@@ -11,7 +11,15 @@ from pydantic import Field
 from gateway.domain.channel import RsaServer, TlsSettings
 from gateway.domain.secret import Secret
 from gateway.domain.setting_types import BaseUrl, Seconds
-from gateway.domain.tenant import KEYCLOAK_TIMEOUT, AdminUser, Credentials, KeycloakAccess, SignInWay
+from gateway.domain.tenant import (
+    KEYCLOAK_TIMEOUT,
+    AdminUser,
+    Credentials,
+    KeycloakAccess,
+    SecondFactorBy,
+    SignInWay,
+    SingleSignOn,
+)
 from gateway.domain.urls import base_url, service_url
 from gateway.settings.features import Features
 from gateway.settings.source.diagnostics import Diagnostics, one_of
@@ -44,7 +52,10 @@ class KeycloakSection(Section):
     """Secret of `client_id`. Default: EFCX's `credentials.secret`."""
 
     sign_in: SignInWay = SignInWay.PASSWORD
-    """Page on which users enter their password: `password` (the gateway's own page), `sso` or `both`."""
+    """Page on which users enter their password: `password` (the gateway's own page), `sso` (Keycloak's) or `both`."""
+
+    second_factor_by: SecondFactorBy = SecondFactorBy()
+    """With `sign_in: sso`: values in Keycloak's ID token that count as the second factor."""
 
     service_account: ClientSection | None = None
     """Client whose service account reads users and stores their enrolments."""
@@ -115,8 +126,12 @@ def build(
     *,
     tls: TlsSettings,
     features: Features,
+    callback: str,
 ) -> KeycloakAccess:
-    """Makes the access; reports what is wrong. `tls` is for a Keycloak without its own."""
+    """Makes the access; reports what is wrong. `tls` is for a Keycloak without its own.
+
+    `callback` is the address to which Keycloak returns browsers.
+    """
     if efcx.GRANT_TYPE != "password":
         report.error((*_KEYCLOAK, "GRANT_TYPE"), f"{efcx.GRANT_TYPE!r} is not allowed; allowed: password")
     if own.sign_in not in features.sign_in:
@@ -132,17 +147,42 @@ def build(
             (*_KEYCLOAK, "USERNAME_ADMIN"),
             "is used where the sign-in client may not administer users; set gateway.keycloak.service_account instead",
         )
+    issuer = (own.issuer or f"{efcx.auth_server_url}realms/{efcx.realm}").rstrip("/")
     return KeycloakAccess(
         url=efcx.auth_server_url,
         realm=efcx.realm,
-        issuer=(own.issuer or f"{efcx.auth_server_url}realms/{efcx.realm}").rstrip("/"),
+        issuer=issuer,
         sign_in=sign_in,
         administration=administration,
         administration_fallback=fallback,
         otp_manager_url=_otp_manager_url(efcx.Otp_Manager_Url, report),
         timeout=own.timeout,
         tls=resolver.tls(own.tls, ("gateway", "keycloak", "tls"), tls),
+        sso=_sso(own, issuer, callback, report),
     )
+
+
+def _sso(own: KeycloakSection, issuer: str, callback: str, report: Diagnostics) -> SingleSignOn | None:
+    """The sign-in on Keycloak's pages; None where users enter their password on the gateway's."""
+    if own.sign_in is not SignInWay.SSO:
+        if own.second_factor_by != SecondFactorBy():
+            report.error(
+                ("gateway", "keycloak", "second_factor_by"),
+                "needs sign_in: sso; with a password on the gateway's own page Keycloak asks for no second factor",
+            )
+        return None
+    if callback.startswith("https:") and issuer.startswith("http:"):
+        report.warning(
+            ("gateway", "keycloak", "issuer"),
+            f"users would enter their password at {issuer}, unprotected; set issuer to the https:// address that "
+            "browsers use, which is Keycloak's --hostname",
+        )
+    elif own.issuer is None:
+        report.hint(
+            ("gateway", "keycloak", "sign_in"),
+            f"redirects browsers to {issuer}; if they use another address of Keycloak, set issuer to it",
+        )
+    return SingleSignOn(callback, own.second_factor_by)
 
 
 def rsa_server(efcx: EfcxKeycloakSection, report: Diagnostics, resolver: Resolver) -> RsaServer | None:

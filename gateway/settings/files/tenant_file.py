@@ -19,6 +19,7 @@ from gateway.domain.channel import ChannelType, RsaServer, RsaService
 from gateway.domain.policy import FACTOR_OF_CHANNEL, FactorKind, Policy
 from gateway.domain.setting_types import HostName, Name, like
 from gateway.domain.tenant import (
+    SSO_CALLBACK,
     Branding,
     PhoneNumbers,
     Route,
@@ -142,7 +143,13 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
             "the login page there. Only apps on hosts of their own cannot; see docs/security.md",
         )
     access = keycloak.build(
-        settings.keyCloak, section.keycloak, report, resolver, tls=shared.keycloak_tls, features=shared.features
+        settings.keyCloak,
+        section.keycloak,
+        report,
+        resolver,
+        tls=shared.keycloak_tls,
+        features=shared.features,
+        callback=f"{public_url}{shared.gateway.prefix}{SSO_CALLBACK}",
     )
     sends_texts = policy is not None and policy.enabled and FactorKind.SMS in policy.by_factor
     _check_phone_numbers(section.phone_numbers, report, sends_texts=sends_texts)
