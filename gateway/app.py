@@ -8,6 +8,7 @@ from gateway.account.handlers import Account
 from gateway.domain.tasks import running
 from gateway.login import feature as login
 from gateway.logout import Logout
+from gateway.proxy.forward_auth import ForwardAuth
 from gateway.proxy.handler import ProxyHandler
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.services import Services
@@ -30,7 +31,8 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
         *pages.assets.routes(),
         *extra_routes,
     )
-    app = web.Application(middlewares=[RequestMiddleware(services.configuration, errors, pages, random).handle])
+    middleware = ForwardAuth(RequestMiddleware(services.configuration, errors, pages, random))
+    app = web.Application(middlewares=[middleware.handle])
     app.on_response_prepare.append(without_banner)
     app.add_routes(asking_later(features))
     ProxyHandler(

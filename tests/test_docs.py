@@ -38,6 +38,7 @@ from gateway.observe import audit, metrics
 from gateway.observe.audit import AuditEvent
 from gateway.operations import listener, user_import
 from gateway.operations.readiness import Readiness
+from gateway.proxy import forward_auth
 from gateway.proxy.connection_limits import READ, ConnectionLimits
 from gateway.proxy.handler import server_options
 from gateway.proxy.websocket import PER_SESSION
@@ -188,6 +189,7 @@ def served_paths() -> list[re.Pattern[str]]:
         admin_codes=None,  # type: ignore[arg-type]
     )
     patterns += [route.path for route in demo.routes()]
+    patterns.append(f"{configuration.gateway.prefix}{forward_auth.PATH}")
     apps_own = "/{path}"  # all other paths belong to an app
     return [re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))) for path in patterns if path != apps_own]
 

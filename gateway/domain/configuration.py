@@ -7,6 +7,7 @@ it began.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -135,6 +136,15 @@ class OperatorLimits:
     """Lifetime of an unfinished login in all."""
 
 
+class ForwardAuthProxy(Enum):
+    """A proxy that asks the gateway about each request, and passes the request to the app itself."""
+
+    NGINX = "nginx"
+    TRAEFIK = "traefik"
+    CADDY = "caddy"
+    ENVOY = "envoy"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayOptions:
     """The keys of `gateway.yaml` whose values are used as the file has them."""
@@ -143,6 +153,10 @@ class GatewayOptions:
 
     trusted_proxies: tuple[Network, ...] = ()
     """Addresses or networks of proxies. The gateway believes the `X-Forwarded-For` that they send."""
+
+    forward_auth: ForwardAuthProxy | None = None
+    """Kind of the proxies in `trusted_proxies` that ask `/-/auth` about each request: `nginx`, `traefik`, `caddy` or
+    `envoy`. Default: no proxy asks, and the path does not exist."""
 
     insecure_http: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
     """Permission for an http `public_url` on other names than loopback. Cookies are then unprotected on the network."""

@@ -15,7 +15,7 @@ from gateway.domain.session import Session
 from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Tenant
 from gateway.observe.audit import Audit, AuditEvent, RequestAudit
-from gateway.proxy import headers, routing
+from gateway.proxy import forward_auth, headers, routing
 from gateway.proxy.authorization import (
     AnswerPreflight,
     Decision,
@@ -45,6 +45,7 @@ from gateway.web.request_context import (
     CHECKED,
     CLIENT_ADDRESS,
     CONFIGURATION,
+    IN_QUESTION,
     REFERENCE,
     REQUEST_ID,
     REQUEST_ID_FIELD,
@@ -123,11 +124,16 @@ class ProxyHandler:
         """
         checked, tenant, prefix = request[CHECKED], request[TENANT], request[CONFIGURATION].gateway.prefix
         match = routing.find(checked, tenant, prefix)
+        if IN_QUESTION in request:
+            match = forward_auth.read_alike(checked, tenant, match)
         session = None
         if needs_session(checked, match):
             value = cookies_of(request).get(cookies.name_of(Cookie.SESSION, tenant))
             session = await self._sessions.current(tenant, value) if value else None
-        return await self._answer(request, checked, tenant, authorize(checked, tenant, match, session, prefix))
+        decision = authorize(checked, tenant, match, session, prefix)
+        if isinstance(decision, Forward) and IN_QUESTION in request:
+            return forward_auth.allowed(checked, tenant, decision)
+        return await self._answer(request, checked, tenant, decision)
 
     async def _answer(
         self, request: web.Request, checked: Checked, tenant: Tenant, decision: Decision
@@ -155,7 +161,8 @@ class ProxyHandler:
         audit = RequestAudit(
             self._audit, request[TENANT].id, request[CLIENT_ADDRESS], request[REQUEST_ID], request[REFERENCE]
         )
-        audit.write(event, user, **details, method=request.method, path=request.rel_url.raw_path[:200])
+        checked = request[CHECKED]
+        audit.write(event, user, **details, method=checked.method, path=checked.path[:200])
 
     def _denied(self, request: web.Request, problem: Problem) -> web.StreamResponse:
         """A problem in place of the app's answer; the audit gets those that an operator looks for."""

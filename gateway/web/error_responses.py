@@ -16,7 +16,7 @@ from gateway.domain.problem import Problem
 from gateway.rendering.problem_view import problem_view
 from gateway.web import security_headers
 from gateway.web.pages import Pages
-from gateway.web.request_context import REFERENCE, REQUEST_ID, TENANT, language_of, wants_json
+from gateway.web.request_context import CHECKED, REFERENCE, REQUEST_ID, TENANT, language_of, wants_json
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -114,11 +114,11 @@ def _log_failure(request: web.Request, failure: Mapping[str, Any], **facts: Any)
 
 def _of_request(request: web.Request) -> dict[str, str]:
     """The names of a request in its log lines; these are written outside of its log context."""
-    tenant, ident = request.get(TENANT), request.get(REQUEST_ID)
+    tenant, ident, checked = request.get(TENANT), request.get(REQUEST_ID), request.get(CHECKED)
     return {
         "reference": request[REFERENCE],
-        "method": request.method,
-        "path": request.rel_url.raw_path,
+        "method": checked.method if checked else request.method,
+        "path": checked.path if checked else request.rel_url.raw_path,
         **({"request_id": ident} if ident else {}),
         **({"tenant": tenant.id} if tenant else {}),
     }

@@ -1,4 +1,4 @@
-"""The one middleware: it checks every request before a handler runs, and answers what the handler raises.
+"""The middleware that checks every request before a handler runs, and answers what the handler raises.
 
 The order is: check of the request, client address, request id, tenant, handler. The gateway's own pages and the apps
 pass the same check. So `request_check` and `service_worker_scripts` are in `web`, which may not import `proxy`.
@@ -33,6 +33,7 @@ from gateway.web.request_context import (
     CHECKED,
     CLIENT_ADDRESS,
     CONFIGURATION,
+    IN_QUESTION,
     REFERENCE,
     REQUEST_ID,
     REQUEST_ID_FIELD,
@@ -85,7 +86,7 @@ class RequestMiddleware:
 
     def _refused(self, request: web.Request) -> web.StreamResponse | None:
         """The answer to a request that no handler may see; else None, and the request has its context."""
-        head = head_of(request)
+        head = request.get(IN_QUESTION) or head_of(request)
         checked = check(head)
         if isinstance(checked, InvalidRequest):
             return self._closing(request, head, checked.problem, checked.status)

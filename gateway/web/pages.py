@@ -21,7 +21,7 @@ from gateway.rendering.colours import palette
 from gateway.rendering.languages import Language, Languages
 from gateway.rendering.step_view import StepView
 from gateway.web.assets import Assets
-from gateway.web.request_context import REFERENCE, TENANT, language_of
+from gateway.web.request_context import CHECKED, REFERENCE, TENANT, language_of
 from gateway.web.security_headers import VARY, page_headers
 
 
@@ -103,4 +103,6 @@ class Pages:
         """The page after a change of language: the step shown, else the page asked for, never the answer to a POST."""
         if view is not None:
             return f"{self.prefix}login/{view.step}?{urlencode({'to': view.to})}"
-        return request.path_qs if request.method in ("GET", "HEAD") else self.prefix + "login"
+        checked = request.get(CHECKED)
+        method, target = (checked.method, checked.target) if checked else (request.method, request.path_qs)
+        return target if method in ("GET", "HEAD") else self.prefix + "login"

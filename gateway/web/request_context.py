@@ -13,8 +13,10 @@ from gateway.domain.ports import Random
 from gateway.domain.tenant import Tenant
 from gateway.rendering.languages import Language, Languages
 from gateway.web import cookies
-from gateway.web.request_check import Checked
+from gateway.web.request_check import Checked, RequestHead
 
+IN_QUESTION = web.RequestKey("in_question", RequestHead)
+"""The request that another proxy asks about, in place of its question (`proxy.forward_auth`)."""
 CHECKED = web.RequestKey("checked", Checked)
 """The request in its one reading."""
 

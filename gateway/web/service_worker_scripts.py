@@ -16,7 +16,7 @@ from aiohttp import web
 
 from gateway.domain.tenant import Route
 from gateway.web import security_headers
-from gateway.web.request_context import REFERENCE, TENANT
+from gateway.web.request_context import CHECKED, REFERENCE, TENANT
 
 SCRIPT = """\
 // The gateway does not let this path control pages: this service worker replaces the one before it and leaves.
@@ -45,13 +45,13 @@ def refusal(route: Route | None, path: str, prefix: str) -> str | None:
 
 def unregistering(request: web.Request, why: str, route: Route | None = None) -> web.Response:
     """The script that unregisters a service worker, in place of the one of the request; `why` is for the log."""
-    tenant = request.get(TENANT)
+    tenant, checked = request.get(TENANT), request.get(CHECKED)
     _log.info(
         "worker_script_refused",
         why=why,
         tenant=tenant.id if tenant else None,
         route=(route.path or "/") if route else None,
-        path=request.raw_path.partition("?")[0][:_LOGGED_PATH],
+        path=(checked.path if checked else request.raw_path.partition("?")[0])[:_LOGGED_PATH],
         reference=request.get(REFERENCE),
     )
     headers = security_headers.headers(secure=tenant is not None and tenant.secure)

@@ -195,3 +195,16 @@ def test_a_key_ring_that_is_there_is_no_fault(folder: ConfigFolder, clock: FakeC
 def test_with_the_memory_store_the_gateway_writes_a_missing_key_ring_itself(folder: ConfigFolder) -> None:
     folder.gateway["keys"] = {"file": "ring.key"}
     assert to_mend(folder.load()) == []
+
+
+@pytest.mark.row("GW-04")
+def test_forward_auth_without_the_address_of_its_proxy_is_an_error(folder: ConfigFolder) -> None:
+    folder.gateway.update(forward_auth="caddy", trusted_proxies=[])
+    assert "name the addresses of caddy in trusted_proxies" in folder.diagnostic("forward_auth").text
+
+
+@pytest.mark.row("GW-04")
+@pytest.mark.parametrize("word", ["apache", True, ["nginx"]])
+def test_forward_auth_names_one_of_the_known_proxies(folder: ConfigFolder, word: object) -> None:
+    folder.gateway["forward_auth"] = word
+    assert folder.load().configuration is None

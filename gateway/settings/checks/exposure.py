@@ -30,6 +30,9 @@ def check(
     environment: Mapping[str, str],
 ) -> None:
     """Reports at `gateway.yaml`, and at the file of each tenant."""
+    if gateway.forward_auth and not gateway.trusted_proxies:
+        proxy = gateway.forward_auth.value
+        report.error(("forward_auth",), f"answers no proxy; name the addresses of {proxy} in trusted_proxies")
     _check_proxies(gateway.trusted_proxies, [entry.tenant for entry in entries], report)
     _check_key_ring(gateway, report, environment)
     if host := _in_plain(gateway.store.url.value):
