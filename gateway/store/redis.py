@@ -2,7 +2,8 @@
 
 Every verb is one command or one script, so it is atomic for all replicas. Commands are never retried here: a command
 whose answer was lost may have taken effect, so the caller receives `errors.Unreachable` and decides. The pool checks a
-connection before each use, so the next call reaches a server that is up again.
+connection before each use, so the next call reaches a server that is up again. `get` has a connection of its own, which
+all its calls share: it is the verb of every request.
 """
 
 import math
@@ -26,12 +27,14 @@ from gateway.domain.tasks import CancellationKept
 from gateway.observe.connection_errors import own_text, why_not_connected
 from gateway.store import scripts
 from gateway.store.counters import MARGIN, Held, Reserved, Rule
+from gateway.store.redis_pipeline import RedisPipeline
 
 T = TypeVar("T")
 
 _KEEPS_ALL = "noeviction"
 _DROPS = "drops locks and used codes when its memory is full (maxmemory-policy {}); set maxmemory-policy noeviction"
-CONNECTIONS = 50
+CONNECTIONS = 49
+"""Connections of the pool; with the shared one of `RedisPipeline`, a replica opens at most 50."""
 POOL_WAIT = 2.0
 """Seconds for which a call waits for a free connection; at least the operator's `store.timeout`."""
 
@@ -67,6 +70,7 @@ class RedisStore:
         to = self._pool.connection_kwargs
         self._address = to.get("path") or f"{to.get('host', 'localhost')}:{to.get('port', 6379)}"
         self._client: Redis = Redis.from_pool(self._pool)
+        self._reads = RedisPipeline(self._pool.make_connection, timeout)
         self._swap = self._client.register_script(scripts.SWAP)
         self._delete_if = self._client.register_script(scripts.DELETE_IF)
         self._reserve = self._client.register_script(scripts.RESERVE)
@@ -74,7 +78,7 @@ class RedisStore:
         self._give_back = self._client.register_script(scripts.GIVE_BACK)
 
     async def get(self, key: str) -> bytes | None:
-        return cast("bytes | None", await self._call(self._client.get(self._prefix + key)))
+        return await self._call(self._reads.get(self._prefix + key))
 
     async def set(self, key: str, value: bytes, ttl: float) -> None:
         await self._call(self._client.set(self._prefix + key, value, px=_milliseconds(ttl)))
@@ -148,6 +152,7 @@ class RedisStore:
         return () if policy == _KEEPS_ALL else (f"{self._address} {_DROPS.format(policy)}",)
 
     async def close(self) -> None:
+        await self._reads.close()
         with suppress(RedisError, OSError):
             await self._client.aclose()
         with suppress(RedisError, OSError):
@@ -183,6 +188,7 @@ class RedisStore:
             # The server has become a replica: close idle connections, so that the next call resolves the name again.
             with suppress(RedisError, OSError):
                 await self._pool.disconnect(inuse_connections=False)
+            self._reads.renew()
             raise errors.Unreachable("store", f"{self._address} is read-only; name the primary in store.url") from error
         except NoPermissionError as error:  # its text names the command or says "key" or "channel", never a value
             advice = "give its user the rights that the guide lists, for the keys and channels of store.prefix"

@@ -80,7 +80,13 @@ async def test_the_check_leaves_no_permanent_key(store: RedisStore, raw: Redis) 
 
 @pytest.mark.parametrize(
     ("missing", "reason"),
-    [("-@scripting", "evalsha"), ("-@transaction", "multi"), ("-publish", "publish"), ("-set", "'set'")],
+    [
+        ("-@scripting", "evalsha"),
+        ("-@transaction", "multi"),
+        ("-publish", "publish"),
+        ("-set", "'set'"),
+        ("-get", "'get'"),
+    ],
 )
 async def test_the_check_names_a_right_that_the_stores_user_lacks(
     redis_url: str, raw: Redis, missing: str, reason: str
@@ -150,7 +156,7 @@ async def test_a_read_only_server_is_unreachable_for_writes_and_still_reads(stor
 
 
 async def test_idle_connections_to_a_server_that_became_a_replica_are_closed(store: RedisStore, raw: Redis) -> None:
-    await asyncio.gather(*(store.get("k") for _ in range(6)))
+    await asyncio.gather(store.get("k"), *(store.set("k", b"1", 60) for _ in range(6)))
     assert len(await raw.client_list()) > 3
     await raw.replicaof("127.0.0.1", str(free_port()))
     try:
@@ -201,7 +207,7 @@ async def test_a_cut_subscription_ends_as_unreachable(store: RedisStore, raw: Re
 
 
 async def test_connections_cut_by_the_server_are_soon_replaced(store: RedisStore, raw: Redis) -> None:
-    await asyncio.gather(*(store.get("k") for _ in range(20)))
+    await asyncio.gather(*(_answers(store) for _ in range(20)))
     await raw.client_kill_filter(_type="normal", skipme=True)
     async with asyncio.timeout(5):
         while not all(await asyncio.gather(*(_answers(store) for _ in range(20)))):
@@ -291,7 +297,9 @@ def program() -> str:
 
 
 async def _answers(store: RedisStore) -> bool:
+    """Whether both the pool and the connection that reads share answer."""
     try:
+        await store.last("list", 1)
         await store.get("k")
     except errors.Unreachable:
         return False

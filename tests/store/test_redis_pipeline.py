@@ -1,0 +1,172 @@
+"""Tests of the connection that all reads of the Redis store share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.domain import errors
+from gateway.domain.channel import TlsSettings
+from gateway.store.redis import RedisStore
+from tests.fixtures.redis_relay import RedisRelay, relayed
+
+pytestmark = pytest.mark.redis
+CALLS = 100
+
+
+def at(url: str, timeout: float = 10.0) -> RedisStore:
+    return RedisStore(url=url, prefix="test:", timeout=timeout, tls=TlsSettings())
+
+
+@pytest.fixture
+async def relay(redis_url: str) -> AsyncIterator[RedisRelay]:
+    async with relayed(redis_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def store(relay: RedisRelay) -> AsyncIterator[RedisStore]:
+    """Yields a store with a value for each call, and an open connection for reads."""
+    made = at(relay.url)
+    for number in range(CALLS):
+        await made.set(str(number), str(number).encode(), 60)
+    await made.get("0")
+    yield made
+    await made.close()
+
+
+def calls(store: RedisStore) -> list[asyncio.Task[bytes | None]]:
+    return [asyncio.create_task(store.get(str(number))) for number in range(CALLS)]
+
+
+async def all_unreachable(waiting: list[asyncio.Task[bytes | None]]) -> bool:
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    return all(isinstance(outcome, errors.Unreachable) for outcome in outcomes)
+
+
+async def turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_concurrent_reads_share_one_connection_and_each_receives_its_own_answer(
+    store: RedisStore, relay: RedisRelay
+) -> None:
+    assert await asyncio.gather(*calls(store)) == [str(number).encode() for number in range(CALLS)]
+    assert len(relay.of(b"GET")) == 1
+
+
+async def test_the_first_reads_of_all_callers_open_one_connection(redis_url: str, relay: RedisRelay) -> None:
+    store = at(relay.url)
+    assert await asyncio.gather(*(store.get("none") for _ in range(CALLS))) == [None] * CALLS
+    assert len(relay.connections) == 1
+    await store.close()
+
+
+@pytest.mark.parametrize("before", range(8))
+async def test_cancelled_reads_leave_every_other_read_its_own_answer(store: RedisStore, before: int) -> None:
+    running = calls(store)
+    await turns(before)
+    for task in running[::3]:
+        task.cancel()
+    outcomes = await asyncio.gather(*running, return_exceptions=True)
+    for number, outcome in enumerate(outcomes):
+        if not isinstance(outcome, asyncio.CancelledError):
+            assert outcome == str(number).encode()
+    assert not any(isinstance(outcome, asyncio.CancelledError) for n, outcome in enumerate(outcomes) if n % 3)
+
+
+async def test_a_read_cancelled_while_it_connects_leaves_the_others_their_connection(relay: RedisRelay) -> None:
+    store = at(relay.url)
+    first, second = (asyncio.create_task(store.get("none")) for _ in range(2))
+    await turns(3)
+    first.cancel()
+    assert await second is None
+    assert first.cancelled()
+    await store.close()
+
+
+async def test_a_lost_connection_is_unreachable_for_every_waiting_read(store: RedisStore, relay: RedisRelay) -> None:
+    relay.withhold(b"GET")
+    waiting = calls(store)
+    await turns(3)
+    relay.of(b"GET")[0].to_client.transport.abort()
+    assert await all_unreachable(waiting)
+
+
+async def test_after_a_lost_connection_the_next_read_connects_again(store: RedisStore, relay: RedisRelay) -> None:
+    used = store._reads._link
+    assert used
+    relay.of(b"GET")[0].to_client.transport.abort()
+    await used.lost
+    assert await store.get("1") == b"1"
+
+
+async def test_late_answers_are_unreachable_and_reach_no_later_read(relay: RedisRelay, store: RedisStore) -> None:
+    hasty = at(relay.url, timeout=0.1)
+    assert await hasty.get("0") == b"0"
+    relay.withhold(b"GET")
+    async with asyncio.timeout(5):
+        assert await all_unreachable(calls(hasty))
+    relay.withheld = None
+    assert await hasty.get("7") == b"7"
+    await hasty.close()
+
+
+@pytest.mark.parametrize("extra", [b"+OK\r\n", b"$1\r\nx\r\n", b"no answer of Redis\r\n"])
+async def test_an_answer_that_nothing_asked_for_closes_the_connection(
+    store: RedisStore, relay: RedisRelay, extra: bytes
+) -> None:
+    used = store._reads._link
+    assert used
+    relay.of(b"GET")[0].to_client.write(extra)
+    await used.lost
+    assert await asyncio.gather(*calls(store)) == [str(number).encode() for number in range(CALLS)]
+
+
+async def test_a_push_message_of_the_server_is_no_answer(store: RedisStore, relay: RedisRelay) -> None:
+    relay.of(b"GET")[0].to_client.write(b">2\r\n+moving\r\n:1\r\n")
+    assert await asyncio.gather(*calls(store)) == [str(number).encode() for number in range(CALLS)]
+    assert len(relay.of(b"GET")) == 1
+
+
+async def test_a_read_that_the_server_refuses_fails_alone(store: RedisStore) -> None:
+    await store.append("list", b"1", keep=1, ttl=60)
+    outcomes = await asyncio.gather(store.get("1"), store.get("list"), store.get("2"), return_exceptions=True)
+    assert [outcomes[0], outcomes[2]] == [b"1", b"2"]
+    assert isinstance(outcomes[1], errors.Unreachable)
+
+
+async def test_reads_use_the_database_and_user_of_the_address(redis_url: str, raw: Redis) -> None:
+    await raw.execute_command("ACL", "SETUSER", "reader", "on", ">pass", "~test:*", "&*", "+@all")  # type: ignore[no-untyped-call]  # untyped in redis-py
+    scheme, _, rest = redis_url.partition("://")
+    store = at(f"{scheme}://reader:pass@{rest.rpartition('/')[0]}/3")
+    await store.set("k", b"1", 60)
+    assert await store.get("k") == b"1"
+    assert await raw.get("test:k") is None
+    await store.close()
+    await raw.execute_command("ACL", "DELUSER", "reader")  # type: ignore[no-untyped-call]  # untyped in redis-py
+
+
+async def test_reads_under_way_end_when_the_store_is_closed(store: RedisStore, relay: RedisRelay) -> None:
+    relay.withhold(b"GET")
+    waiting = calls(store)
+    await turns(3)
+    await store.close()
+    assert await all_unreachable(waiting)
+
+
+async def test_reads_that_wait_for_the_connection_end_when_the_store_is_closed(relay: RedisRelay) -> None:
+    relay.withhold(b"HELLO")
+    store = at(relay.url)
+    waiting = calls(store)
+    await turns(3)
+    await store.close()
+    assert await all_unreachable(waiting)
+
+
+@pytest.fixture
+async def raw(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
