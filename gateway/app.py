@@ -6,8 +6,9 @@ from aiohttp import web
 
 from gateway.account.handlers import Account
 from gateway.domain.tasks import running
+from gateway.keycloak.logout_tokens import LogoutTokens
 from gateway.login import feature as login
-from gateway.logout import Logout
+from gateway.logout import BackChannelLogout, Logout
 from gateway.proxy.forward_auth import ForwardAuth
 from gateway.proxy.handler import ProxyHandler
 from gateway.proxy.upstream_pool import UpstreamPool
@@ -26,6 +27,9 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
     features = (
         *login.build(services).routes(endpoints),
         *Logout(sessions, random).routes(endpoints),
+        *BackChannelLogout(
+            sessions, LogoutTokens(services.keycloak_clients), services.single_use, services.clock
+        ).routes(endpoints),
         *Account(services.enrolments, random).routes(endpoints),
         *LanguageChoice(pages.languages).routes(endpoints),
         *pages.assets.routes(),

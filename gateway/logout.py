@@ -1,5 +1,7 @@
 """Signs a user out: `GET /-/logout` shows a button, `POST` ends the session here and at Keycloak.
 
+Keycloak posts a logout token to `/-/oidc/backchannel-logout` if one of its sessions ends elsewhere.
+
 The gateway deletes what it gave the browser, except the trust of this browser and the id that says which users finished
 a login here. It does so also when the store does not answer (503). The browser deletes the apps' pages from its cache
 (`Clear-Site-Data`). The gateway does not wait for Keycloak.
@@ -10,9 +12,13 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.domain.errors import Unreachable
-from gateway.domain.ports import Random
+from gateway.domain.ports import Clock, Random
+from gateway.domain.problem import Problem
+from gateway.keycloak.logout_tokens import KEPT, LogoutTokens
+from gateway.keycloak.tokens import TokenRefused
 from gateway.observe.audit import AuditEvent
 from gateway.sessions.sessions import Sessions
+from gateway.store.single_use import SingleUse
 from gateway.web import cookies, return_to, security_headers
 from gateway.web.cookies import Cookie
 from gateway.web.csrf import LOGOUT
@@ -64,3 +70,37 @@ class Logout:
             ),
             headers={"Clear-Site-Data": security_headers.clear_site_data(tenant)},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BackChannelLogout:
+    """The endpoint of Keycloak's logout tokens. A session that has ended already is ended too: 200."""
+
+    sessions: Sessions
+    tokens: LogoutTokens
+    single_use: SingleUse
+    clock: Clock
+
+    def routes(self, endpoints: Endpoints) -> list[web.RouteDef]:
+        """The route that `app` mounts."""
+        return [endpoints.post("oidc/backchannel-logout", self.end, by_server=True)]
+
+    async def end(self, request: OwnRequest) -> Reply | web.StreamResponse:
+        """End the sessions that the token names.
+
+        If the store or the realm's keys are not available, the answer is 503, and the token may be sent again.
+        """
+        access = request.tenant.keycloak
+        try:
+            token = await self.tokens.verify(access, request.fields.get("logout_token", ""), self.clock.now())
+        except TokenRefused as error:
+            return Reply(Failure(Problem.BAD_REQUEST, cause=str(error)))
+        once = request.tenant.id, ("logout token", token.id)
+        if not await self.single_use.claim(*once, KEPT):
+            return Reply(Failure(Problem.BAD_REQUEST, cause="the logout token was used before"))
+        try:
+            await self.sessions.end_as_keycloak(request.tenant, token.user_id, token.session_id)
+        except Unreachable:
+            await self.single_use.release(*once)
+            raise
+        return web.Response(headers=security_headers.headers(secure=request.tenant.secure))

@@ -84,7 +84,7 @@ class Verifier:
         Raises `TokenRefused`, which for another issuer names both; `errors.Unreachable` if the realm's keys cannot be
         fetched.
         """
-        claims = (await self._signed(access, token, now)).claims
+        claims = (await self.signed(access, token, now)).claims
         _check(access, claims, now, typ={"essential": True, "value": "Bearer"})
         return _claims(access, claims)
 
@@ -98,7 +98,7 @@ class Verifier:
 
         Raises as `verify`.
         """
-        found = await self._signed(access, token, now)
+        found = await self.signed(access, token, now)
         claims = found.claims
         _check(
             access,
@@ -128,7 +128,8 @@ class Verifier:
             amr=tuple(one for one in amr if isinstance(one, str)) if isinstance(amr, list) else (),
         )
 
-    async def _signed(self, access: KeycloakAccess, token: str, now: float) -> jwt.Token:
+    async def signed(self, access: KeycloakAccess, token: str, now: float) -> jwt.Token:
+        """Any token that the realm signed; no claim is verified. Raises as `verify`."""
         keys = self._keys.setdefault(access, _Keys())
         if keys.known is None or now - keys.fetched_at > KEYS_KEPT:
             await self._fetch(access, keys, now, since=keys.fetched_at)
@@ -208,7 +209,7 @@ def _decode(access: KeycloakAccess, token: str, keys: _Keys) -> jwt.Token:
         return jwt.decode(token, keys.known, algorithms=ALGORITHMS)
     except InvalidKeyIdError:
         raise
-    except (JoseError, ValueError) as error:
+    except (JoseError, ValueError, RecursionError) as error:
         raise TokenRefused(where(access), f"the token is not signed by the realm ({type(error).__name__})") from error
 
 

@@ -4,7 +4,7 @@ The app gets the handshake first. Only after it has answered 101 with the right 
 get its 101. From then on bytes are spliced in both directions, so that frames, subprotocols, compression and close
 codes stay as they are. Any other answer is an ordinary one, except 2xx to a handshake, which is an error. The number of
 WebSockets of one session is limited. Both sides get a close frame between two of their own, 1001 when this process ends
-and 1008 when the session ends; from then on nothing of either passes to the other.
+and 4401 when the session ends; from then on nothing of either passes to the other.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from gateway.proxy.upstream_connection import (
     UpstreamResponse,
 )
 from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
-from gateway.proxy.websocket_frames import GOING_AWAY, POLICY_VIOLATION, WebSocketFrames, close_frame
+from gateway.proxy.websocket_frames import GOING_AWAY, SESSION_ENDED, WebSocketFrames, close_frame
 from gateway.web.request_check import Checked, listed
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
@@ -91,7 +91,7 @@ class WebSockets:
                 ending.set_result(status)
 
         # Before anything is waited for: no end of the session is missed.
-        with stream.cut_at_end(partial(close, POLICY_VIOLATION)):
+        with stream.cut_at_end(partial(close, SESSION_ENDED)):
             client.watch(lost)
             self._open[session_id] += 1
             try:

@@ -7,8 +7,8 @@ of our own may follow, and whether a close frame has begun.
 CLOSE = 0x8
 GOING_AWAY = b"\x03\xe9"
 """Status 1001: the server is going down (RFC 6455 7.4.1)."""
-POLICY_VIOLATION = b"\x03\xf0"
-"""Status 1008: of the registered ones the one that fits an end of the session."""
+SESSION_ENDED = b"\x11\x31"
+"""Status 4401, the gateway's own: the session ended; by it an app tells this end from others."""
 
 
 class WebSocketFrames:

@@ -42,7 +42,7 @@ RECHECK_PAUSE = 0.5
 """Seconds until live streams are looked at again when the store did not answer; doubled each time."""
 IDLE_NOTED = 43_200.0
 """Seconds for which the sign-in page may say that a session ended at its idle limit."""
-_IDLE = "idle"
+_IDLE, _KEYCLOAK = "idle", "keycloak"
 _log = structlog.get_logger(__name__)
 
 
@@ -258,6 +258,12 @@ class Sessions:
         ended = [await self._end(entry, reason) for entry in entries if entry.id != except_id]
         return tuple(session for session in ended if session)
 
+    async def end_as_keycloak(self, tenant: Tenant, user_id: str, keycloak_session: str) -> None:
+        """End what Keycloak has ended: the sessions of one of its sessions, or all of the user if that is empty."""
+        for entry in await self._index.of_user(tenant.id, user_id):
+            if not keycloak_session or await self._keycloak_session(entry) == keycloak_session:
+                await self._end(entry, _KEYCLOAK)
+
     async def of_user(self, tenant: Tenant, user_id: str) -> tuple[Session, ...]:
         """The open sessions of a user, oldest first."""
         now = self._clock.now()
@@ -296,7 +302,7 @@ class Sessions:
         if due(kept, self._clock.now()):
             answer = await self._refresh.renewed(tenant, place, kept)
             if isinstance(answer, SessionEnded):
-                await self._end(_entry(kept.session, place), "keycloak")
+                await self._end(_entry(kept.session, place), _KEYCLOAK)
                 return None
             if answer is None:
                 return None
@@ -326,6 +332,16 @@ class Sessions:
         entry = await self._index.find(session_id)
         return entry if entry and entry.place.tenant == tenant.id else None
 
+    async def _keycloak_session(self, entry: IndexEntry) -> str | None:
+        """The session at Keycloak of the session of `entry`, which may be moving; None if it has ended."""
+        places = list(entry.places)
+        for place in places:  # grows while the session moves
+            if found := await self._records.read(place.tenant, place.key):
+                return found.session.tokens.session_id
+            noted = await self._index.find(entry.id)
+            places += [p for p in (noted.places if noted else ()) if p not in places]
+        return None
+
     async def _end(self, entry: IndexEntry, reason: str, before: SessionRecord | None = None) -> Session | None:
         """Remove the records first, so that no cookie opens the session any more; then inform the replicas.
 
@@ -353,7 +369,7 @@ class Sessions:
             await self._index.forget(entry)
         self._report(AuditEvent.SESSION_ENDED, kept.session, reason=reason)
         tenant = self._configuration().tenant(kept.session.tenant)
-        if tenant and reason != "keycloak":
+        if tenant and reason != _KEYCLOAK:
             self._logout_retries.begin(tenant, kept.session.tokens)
         return kept.session
 

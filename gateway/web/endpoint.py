@@ -131,11 +131,14 @@ class Endpoints:
 
         return self.get(path, signed_in)
 
-    def post(self, path: str, endpoint: Endpoint, *, act: str | None = None) -> web.RouteDef:
-        """A form with the browser's token for `act`; without `act`, a form of one of our own pages."""
+    def post(self, path: str, endpoint: Endpoint, *, act: str | None = None, by_server: bool = False) -> web.RouteDef:
+        """A form with the browser's token for `act`; without `act`, a form of one of our own pages.
+
+        `by_server`: another server sends it, and it proves itself without a cookie.
+        """
 
         async def with_form(request: OwnRequest) -> Reply | web.StreamResponse:
-            if act is None and not same_origin(request.http.headers, request.tenant):
+            if act is None and not by_server and not same_origin(request.http.headers, request.tenant):
                 return Reply(Failure(Problem.ORIGIN_REFUSED))
             fields = await read_fields(request.http)
             if isinstance(fields, InvalidForm):

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.both_loops
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ORIGIN = f"https://{HOST}"
 
-SESSION_OVER = b"\x88\x02\x03\xf0"
-"""A close frame with status 1008."""
+SESSION_OVER = b"\x88\x02\x11\x31"
+"""A close frame with status 4401."""
 
 
 def accept(key: str = KEY) -> str:
@@ -268,16 +268,16 @@ async def test_open_websockets_close_when_their_session_ends(echo_upstream: Echo
 
 
 @pytest.mark.attack("A11")
-async def test_both_sides_receive_close_code_1008_when_the_session_ends(echo_upstream: EchoUpstream) -> None:
+async def test_both_sides_receive_close_code_4401_when_the_session_ends(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str("x")
         assert await one.receive_str() == "x"
         server.sessions.end("s1")
         reported = await one.receive(timeout=10)
-        assert (reported.type, reported.data) == (WSMsgType.CLOSE, 1008)
+        assert (reported.type, reported.data) == (WSMsgType.CLOSE, 4401)
         assert (await one.receive(timeout=10)).type is WSMsgType.CLOSED
         app_side = await asyncio.wait_for(echo_upstream.left.get(), 5)
-        assert app_side.close_code == 1008
+        assert app_side.close_code == 4401
 
 
 @pytest.mark.attack("A11")
