@@ -10,16 +10,10 @@ from bench.designs import POOLS, Design, filled
 from bench.installation import Installation, nginx
 from bench.processes import MEASURED, listens, started
 from bench.sessions import signed_in
-from gateway.domain.configuration import GatewaySettings
 from tests.fixtures.ports import free_port
 
 DEPLOY = Path(__file__).parents[1] / "deploy" / "nginx"
 SETTINGS = {"forward_auth": "nginx", "trusted_proxies": ["127.0.0.1"]}
-
-
-def missing() -> str:
-    """What the gateway lacks."""
-    return "" if hasattr(GatewaySettings, "forward_auth") else "this gateway has no /-/auth"
 
 
 @asynccontextmanager
