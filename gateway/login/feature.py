@@ -38,6 +38,7 @@ def login_records(services: Services) -> LoginRecords:
         services.clock,
         services.configuration,
         services.logout_retries,
+        services.sessions,
     )
 
 

@@ -12,6 +12,7 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import Policy
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import Account, Contact, User
 from gateway.keycloak.users import Users
 from gateway.login.flow import StepResult
@@ -67,7 +68,7 @@ class FinalChecks:
             return refused(request, login, user, "enrolment not approved")
         pinned = policy.contact_service is not None and policy.contact_service == login.policy.contact_service
         known = login.contacts if pinned else requirement.contacts_of(account.user, request.tenant.phone_numbers)
-        if not suffices(login, policy, kept, known):
+        if not suffices(_as_named_today(login, request.tenant.keycloak), policy, kept, known):
             return refused(request, login, user, "policy")
         return None
 
@@ -99,6 +100,12 @@ class FinalChecks:
         grace = await self.enrolments.in_grace_period(request.tenant, account)
         today = replace(login, policy=policy, contacts=known, open_registration=grace)
         return not policy.enabled or approved(today, new)
+
+
+def _as_named_today(login: Login, access: KeycloakAccess) -> Login:
+    """The login, without what Keycloak's token said in place of a code if the settings do not name that any more."""
+    counts = access.sso is not None and access.sso.second_factor_by.still_names(login.provider_factor)
+    return login if counts else replace(login, provider_factor="")
 
 
 def approved(login: Login, new: Enrolment) -> bool:

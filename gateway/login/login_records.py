@@ -35,6 +35,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.record import Event, Login, Purpose, Slot, Spent, Stopped
 from gateway.login.state_machine import LoginState, state_of
 from gateway.observe.audit import AuditEvent
+from gateway.sessions.sessions import Sessions
 from gateway.store.protocol import Store
 from gateway.store.records import Changed, RecordKey, Records
 from gateway.store.single_use import SingleUse
@@ -123,6 +124,7 @@ class LoginRecords:
     clock: Clock
     configuration: Callable[[], Configuration]
     logout_retries: LogoutRetries
+    sessions: Sessions | None = None
 
     async def find(self, request: LoginRequest) -> Slot:
         """The slot of this browser's secret, as far as it counts now; an empty slot when nothing does.
@@ -294,8 +296,19 @@ class LoginRecords:
 
         if await self.records.change(tenant_id, key, without) is None:
             return False  # another replica was first, or the login went on
+        if await self._lives_on(tenant, login):
+            return False
         self.logout_retries.begin(tenant, login.tokens)
         return True
+
+    async def _lives_on(self, tenant: Tenant, login: Login) -> bool:
+        """Whether a live session of the user has the Keycloak session of this login.
+
+        So it is where the browser lost its login cookie, but not Keycloak's, and the user signed in again.
+        """
+        if self.sessions is None or login.user is None or not login.sso:
+            return False
+        return any(one.tokens.same_session(login.tokens) for one in await self.sessions.of_user(tenant, login.user.id))
 
     async def _change(
         self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], write: Write

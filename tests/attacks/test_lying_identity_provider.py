@@ -13,12 +13,12 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from gateway.demo.identity_provider import Realm, StandInClient
+from gateway.demo.identity_provider import Realm
 from gateway.demo.identity_provider.realm import Fault
 from gateway.domain import errors
 from gateway.domain.ports import SystemClock
 from gateway.domain.secret import Secret
-from gateway.domain.tenant import Credentials, KeycloakAccess, SingleSignOn
+from gateway.domain.tenant import KeycloakAccess, SingleSignOn
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.sso import authorization_url
 from gateway.keycloak.token_endpoint import CodeRefused, SignedIn, TokenEndpoint
@@ -28,7 +28,7 @@ from tests.fixtures.keycloak import Keycloak
 from tests.fixtures.keycloak_admin import Person as User
 from tests.fixtures.keycloak_admin import new_password
 from tests.fixtures.person import Person
-from tests.fixtures.sign_in_page import SignInPage, answer_of, claims_of, come_back, leave, signed
+from tests.fixtures.sign_in_page import SignInPage, answer_of, claims_of, come_back, leave, new_client, signed
 from tests.fixtures.site import Site
 from tests.fixtures.stand_in_keycloak import StandIn
 
@@ -76,12 +76,10 @@ class Exchange:
 
 
 @pytest.fixture
-async def exchange(stand_in: StandIn, realm: Realm) -> AsyncIterator[Exchange]:
+async def exchange(stand_in: StandIn) -> AsyncIterator[Exchange]:
     """Yields the code exchange."""
-    server, secret = stand_in.server, Secret(new_password())
-    callback = "https://cc.example.com/-/oidc/callback"
-    realm.clients = [*realm.clients, StandInClient(secret.value[:8], secret.value, redirect_uris=(callback,))]
-    access = replace(access_of(server), sign_in=Credentials(secret.value[:8], secret), sso=SingleSignOn(callback))
+    server, callback = stand_in.server, "https://cc.example.com/-/oidc/callback"
+    access = replace(access_of(server), sign_in=new_client(server, callback), sso=SingleSignOn(callback))
     clients = KeycloakClients()
     yield Exchange(server, access, TokenEndpoint(clients, SystemClock()))
     await clients.close()

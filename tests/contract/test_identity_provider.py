@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
@@ -14,10 +15,20 @@ from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.secret import Secret
 from gateway.domain.tasks import BackgroundTasks
-from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
+from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess, SingleSignOn
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue, Turn
-from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, SessionEnded, TokenEndpoint, WrongPassword
+from gateway.keycloak.sso import authorization_url
+from gateway.keycloak.token_endpoint import (
+    CodeRefused,
+    Granted,
+    NotFullySetUp,
+    SessionEnded,
+    SignedIn,
+    TokenEndpoint,
+    WrongPassword,
+)
+from gateway.keycloak.tokens import SignIn
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
 from gateway.keycloak.users import PasswordRefused, UserProfiles, Users
 from gateway.store.locks import StoreLock
@@ -25,6 +36,7 @@ from gateway.store.memory import MemoryStore
 from tests.fixtures import stand_in_keycloak as stand_in
 from tests.fixtures.keycloak import Keycloak
 from tests.fixtures.keycloak_admin import Person, new_password
+from tests.fixtures.sign_in_page import SignInPage, answer_of, new_client
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -604,3 +616,151 @@ async def test_no_correct_password_is_refused_because_it_follows_another_at_once
     people = [server.admin.create_user() for _ in range(3)]
     answers = [answer for some in await asyncio.gather(*map(log_in_often, people)) for answer in some]
     assert [answer for answer in answers if not isinstance(answer, Granted)] == []
+
+
+# ------------------------------------------------------------------ the sign-in page
+
+
+@pytest.fixture
+async def sign_in(server: Keycloak, gateway: Gateway) -> AsyncIterator["SignIns"]:
+    """Yields sign-ins on the server's own page, by a client with one redirect address and PKCE."""
+    async with SignInPage() as page:
+        yield SignIns(server, gateway, page, add_client(server))
+
+
+@dataclass
+class SignIns:
+    """Sign-ins of one browser."""
+
+    server: Keycloak
+    gateway: Gateway
+    page: SignInPage
+    access: KeycloakAccess
+
+    def address(self, asked: SignIn, **changed: str) -> str:
+        """Returns the address at which the gateway lets a user sign in."""
+        address = authorization_url(self.access, state="state", nonce=asked.nonce, verifier=VERIFIER)
+        query = {**answer_of(address), **changed}
+        return f"{address.partition('?')[0]}?{urlencode({name: value for name, value in query.items() if value})}"
+
+    async def code(self, person: Person, asked: SignIn) -> str:
+        """Signs in and returns the code."""
+        return answer_of(await self.page.sign_in(self.address(asked), person.username, person.password))["code"]
+
+    async def exchanged(self, code: str, asked: SignIn, verifier: str = "") -> SignedIn | CodeRefused:
+        """Exchanges the code as the gateway does."""
+        return await self.gateway.sign_in.code(self.access, Secret(code), verifier=verifier or VERIFIER, asked=asked)
+
+
+VERIFIER = "v" * 43
+CALLBACK = "https://cc.example.com/-/oidc/callback"
+
+
+def add_client(server: Keycloak) -> KeycloakAccess:
+    """Returns the access by a client for sign-ins on the own page."""
+    return replace(access_of(server), sign_in=new_client(server, CALLBACK), sso=SingleSignOn(CALLBACK))
+
+
+def asked_now() -> SignIn:
+    """Returns a sign-in that begins now."""
+    return SignIn(new_password(), SystemClock().now())
+
+
+@pytest.mark.row("GW-06")
+async def test_a_sign_in_on_the_own_page_returns_state_issuer_and_a_code_for_verified_tokens(
+    sign_in: SignIns, person: Person
+) -> None:
+    asked = asked_now()
+    back = answer_of(await sign_in.page.sign_in(sign_in.address(asked), person.username, person.password))
+    found = await sign_in.exchanged(back["code"], asked)
+    assert isinstance(found, SignedIn)
+    assert (back["state"], back["iss"]) == ("state", sign_in.access.issuer)
+    assert (found.user.id, found.acr, found.amr) == (person.id, "1", ())
+    assert found.tokens.session_id == back["session_state"]
+
+
+@pytest.mark.row("GW-06")
+async def test_a_code_is_good_for_one_exchange_and_the_second_one_ends_what_the_first_one_got(
+    sign_in: SignIns, person: Person
+) -> None:
+    asked = asked_now()
+    code = await sign_in.code(person, asked)
+    first = await sign_in.exchanged(code, asked)
+    assert isinstance(first, SignedIn)
+    assert await sign_in.exchanged(code, asked) == CodeRefused("Code not valid")
+    assert isinstance(await sign_in.gateway.sign_in.refresh(sign_in.access, first.tokens), SessionEnded)
+
+
+@pytest.mark.row("GW-06")
+async def test_a_code_is_exchanged_only_with_the_verifier_it_was_asked_with(sign_in: SignIns, person: Person) -> None:
+    asked = asked_now()
+    found = await sign_in.exchanged(await sign_in.code(person, asked), asked, "w" * 43)
+    assert found == CodeRefused("PKCE verification failed: Code mismatch")
+
+
+@pytest.mark.row("GW-06")
+@pytest.mark.parametrize(("prompt", "most"), [("login", ""), ("login", "0")])
+async def test_a_session_at_the_server_does_not_replace_a_sign_in_that_is_asked_for_now(
+    sign_in: SignIns, person: Person, prompt: str, most: str
+) -> None:
+    await sign_in.code(person, asked_now())
+    again = sign_in.address(asked_now(), prompt=prompt, max_age=most)
+    assert await sign_in.page.open(again) == ""
+    assert 'name="password"' in sign_in.page.text
+
+
+@pytest.mark.attack("F15")
+async def test_a_session_at_the_server_signs_in_where_it_is_not_asked_for_and_the_gateway_refuses_it(
+    sign_in: SignIns, person: Person
+) -> None:
+    await sign_in.code(person, replace(asked_now(), since=0.0))
+    later = SignIn(new_password(), SystemClock().now() + 2)
+    code = answer_of(await sign_in.page.open(sign_in.address(later, prompt="", max_age="")))["code"]
+    with pytest.raises(errors.Misconfigured, match="an earlier sign-in was used"):
+        await sign_in.exchanged(code, later)
+
+
+@pytest.mark.row("GW-06")
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"prompt": "none"}, "login_required"),
+        ({"code_challenge_method": "", "code_challenge": ""}, "invalid_request"),
+        ({"response_type": "made-up"}, "unsupported_response_type"),
+    ],
+)
+async def test_a_request_that_shows_no_page_returns_with_an_error(
+    sign_in: SignIns, changed: dict[str, str], error: str
+) -> None:
+    back = answer_of(await sign_in.page.open(sign_in.address(asked_now(), **changed)))
+    assert (back["error"], back["state"]) == (error, "state")
+
+
+@pytest.mark.row("GW-06")
+@pytest.mark.parametrize(
+    "changed",
+    [{"redirect_uri": "https://elsewhere.example/"}, {"redirect_uri": f"{CALLBACK}/x"}, {"client_id": "nobody"}],
+)
+async def test_an_unknown_client_or_redirect_address_is_never_returned_to(
+    sign_in: SignIns, changed: dict[str, str]
+) -> None:
+    assert await sign_in.page.open(sign_in.address(asked_now(), **changed)) == ""
+    assert 'name="password"' not in sign_in.page.text
+
+
+@pytest.mark.row("GW-06")
+async def test_a_wrong_password_shows_the_page_again(sign_in: SignIns, person: Person) -> None:
+    assert await sign_in.page.sign_in(sign_in.address(asked_now()), person.username, "wrong") == ""
+    assert 'name="password"' in sign_in.page.text
+
+
+@pytest.mark.row("GW-06")
+async def test_a_sign_in_by_the_page_needs_no_password_grant(sign_in: SignIns) -> None:
+    assert await sign_in.gateway.sign_in.check(sign_in.access) == ()
+
+
+@pytest.mark.row("GW-06")
+async def test_a_client_without_the_redirect_address_is_reported(sign_in: SignIns) -> None:
+    access = replace(sign_in.access, sso=SingleSignOn("https://elsewhere.example/callback"))
+    with pytest.raises(errors.Misconfigured, match=r"add https://elsewhere\.example/callback to its"):
+        await sign_in.gateway.sign_in.check(access)

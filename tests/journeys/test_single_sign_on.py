@@ -26,7 +26,7 @@ async def any_site(
     stand_in: StandIn | None = request.getfixturevalue("stand_in") if request.param == "stand-in" else None
     server: Keycloak = stand_in.server if stand_in else request.getfixturevalue("keycloak")
     settings = folder(tmp_path, keycloak=server, mail=mail_server, app=echo_upstream.url)
-    single_sign_on(settings, server, stand_in)
+    single_sign_on(settings, server)
     async with whole(settings, server, mail_server, echo_upstream) as site:
         yield site
 
@@ -96,6 +96,20 @@ async def test_a_login_that_the_user_ends_at_the_code_leaves_no_session_at_keycl
         assert len(any_site.keycloak.admin.sessions(user.id)) == 1
         await person.submit("register", "cancel")
         assert await asyncio.to_thread(any_site.keycloak.admin.soon_signed_out, user.id)
+
+
+@pytest.mark.row("GW-06")
+async def test_two_tabs_of_one_browser_reach_the_same_login(any_site: Site) -> None:
+    user = any_site.user()
+    async with any_site.person() as person, SignInPage() as page:
+        first, second = await leave(person), await leave(person)
+        await page.open(second)
+        await come_back(person, await page.sign_in(first, user.username, user.password))
+        back = await page.open(second)  # Keycloak asks once more, or returns the browser with an error
+        late = await come_back(person, back or await page.send(second, user.username, user.password))
+        assert (late.status, late.headers["Location"]) == (303, "/-/login?to=/unified-admin/")
+        assert (await person.look()).step == "register"
+        assert len(any_site.keycloak.admin.sessions(user.id)) == 1
 
 
 @pytest.mark.attack("F15")

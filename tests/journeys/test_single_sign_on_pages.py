@@ -1,14 +1,16 @@
 """What a user sees around a sign-in on Keycloak's own page: cancelled, late, twice, in several tabs."""
 
+import asyncio
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from gateway.demo.identity_provider import Realm
 from gateway.demo.identity_provider.realm import Fault
 from tests.fixtures.keycloak_admin import Person as User
-from tests.fixtures.person import Person, code_for
+from tests.fixtures.person import Person, code_for, wrong
 from tests.fixtures.sign_in_page import SignInPage, claims_of, come_back, leave, press, signed, through
 from tests.fixtures.site import Site, single_sign_on
 from tests.fixtures.stand_in_keycloak import StandIn
@@ -188,6 +190,65 @@ async def _signed_in_again(person: Person, page: SignInPage, user: User) -> str:
 
 
 @pytest.mark.attack("F15")
+async def test_a_login_that_wrong_codes_end_leaves_no_session_at_keycloak(sso_site: Site) -> None:
+    sso_site.change(onMaxVerify="stop", otpMaxAttempts=1)
+    user = sso_site.user()
+    assert user.email
+    async with sso_site.person() as person, SignInPage() as page:
+        await through(person, page, user.username, user.password)
+        await person.do("register", address=user.email)
+        await person.do("confirm", "send")
+        assert (await person.do("verify", code=wrong(await code_for(sso_site.mail, user.email)))).step == "stopped"
+        assert await asyncio.to_thread(sso_site.keycloak.admin.soon_signed_out, user.id)
+
+
+@pytest.mark.attack("F15")
+async def test_a_user_who_is_disabled_after_the_sign_in_gets_no_session(sso_site: Site, realm: Realm) -> None:
+    user = sso_site.user()
+
+    def disable(body: dict[str, Any]) -> dict[str, Any]:
+        sso_user = realm.user(user.id)
+        assert sso_user
+        sso_user.enabled = False
+        return body
+
+    realm.behaviour.rewrite = disable
+    async with sso_site.person() as person, SignInPage() as page:
+        answer = await through(person, page, user.username, user.password)
+        assert answer.headers["Location"].startswith("/-/login/stopped")
+        assert "gateway-session" not in person.cookies()
+
+
+async def test_a_login_whose_cookie_was_lost_does_not_end_the_session_that_followed(sso_site: Site) -> None:
+    async with sso_site.person() as lost, sso_site.person() as person, SignInPage() as page:
+        user = sso_site.user()
+        assert user.email
+        await through(lost, page, user.username, user.password)
+        await through(person, page, user.username, user.password)
+        await person.do("register", address=user.email)
+        await person.do("confirm", "send")
+        await person.do("verify", code=await code_for(sso_site.mail, user.email))
+        sso_site.clock.advance(17 * 60)
+        assert await sso_site.reap() == 0
+        assert len(sso_site.keycloak.admin.sessions(user.id)) == 1
+
+
+async def test_a_session_by_a_value_that_the_settings_name_no_more_opens_no_app(sso_site: Site, realm: Realm) -> None:
+    keycloak = sso_site.settings.tenant["gateway"]["keycloak"]
+    keycloak["second_factor_by"] = {"acr": ["2"]}
+    sso_site.change()
+    claims = {"acr": "2"}
+    realm.behaviour.rewrite = lambda body: {**body, "id_token": signed(realm, claims_of(body["id_token"]) | claims)}
+    user = sso_site.user()
+    async with sso_site.person() as person, SignInPage() as page:
+        assert (await through(person, page, user.username, user.password)).headers["Location"] == "/unified-admin/"
+        assert (await person.get("/unified-admin/")).status == 200
+        keycloak["second_factor_by"] = {}
+        sso_site.change()
+        assert (await person.get("/unified-admin/")).status == 303
+
+
+@pytest.mark.attack("F15")
 async def test_the_sign_in_of_one_tenant_does_not_count_at_another(sso_site: Site, stand_in: StandIn) -> None:
     settings = sso_site.settings
     other = copy.deepcopy(settings.tenant)
@@ -197,7 +258,7 @@ async def test_the_sign_in_of_one_tenant_does_not_count_at_another(sso_site: Sit
     other["gateway"]["keycloak"] = dict(other["gateway"]["keycloak"])
     first = copy.deepcopy(settings.tenant)
     settings.tenant = other
-    single_sign_on(settings, stand_in.server, stand_in)
+    single_sign_on(settings, stand_in.server)
     settings.further, settings.tenant = [other], first
     sso_site.change()
     user = sso_site.user()

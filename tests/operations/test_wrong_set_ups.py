@@ -74,6 +74,11 @@ class SetUp:
         self.undo.callback(self.ask, "PUT", f"clients/{found['id']}", json={**found, **secret})
         self.ask("PUT", f"clients/{found['id']}", json={**found, **secret, **fields})
 
+    def sso(self, **fields: Any) -> None:
+        """Lets users sign in on Keycloak's own page, by a client without the password grant."""
+        self.own["sign_in"] = "sso"
+        self.client(**{"directAccessGrantsEnabled": False, **fields})
+
     def deny_flow(self) -> None:
         """Binds a direct grant flow that denies access."""
         alias = f"deny-{token_hex(4)}"
@@ -198,6 +203,18 @@ KEYCLOAK: dict[str, tuple[Fault, str]] = {
     "direct-grants-off": (
         lambda s: s.client(directAccessGrantsEnabled=False),
         "client gateway-login: unauthorized_client .*; turn on Direct access grants of this client",
+    ),
+    "standard-flow-off": (
+        lambda s: s.sso(standardFlowEnabled=False),
+        "client gateway-login does not sign users in .*turn on its Standard flow",
+    ),
+    "redirect-uri-missing": (
+        lambda s: s.sso(redirectUris=["https://cc.example.com/*"]),
+        "add http://127.0.0.1:[0-9]+/-/oidc/callback to its Valid redirect URIs",
+    ),
+    "client-of-single-sign-on-disabled": (
+        lambda s: s.sso(enabled=False),
+        "correct gateway.keycloak.client_id, or enable the client",
     ),
     "deny-flow-without-override": (lambda s: s.deny_flow(), "Advanced, Authentication flow overrides"),
     "administration-client-unknown": (

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from gateway.domain.secret import Secret
-from gateway.domain.tenant import EVERYONE, AdminUser, Credentials, IdentityDelivery, RouteFactor, SameSite, Tenant
+from gateway.domain.tenant import (
+    EVERYONE,
+    AdminUser,
+    Credentials,
+    IdentityDelivery,
+    RouteFactor,
+    SameSite,
+    SecondFactorBy,
+    SingleSignOn,
+    Tenant,
+)
 from gateway.settings.files.two_factor import TwoFactorSection
 from gateway.settings.source.diagnostics import Level
 from tests.fixtures.config_folder import TENANT, ConfigFolder, to_mend
@@ -167,6 +177,37 @@ def test_the_issuer_can_be_set(folder: ConfigFolder) -> None:
 def test_both_pages_at_once_are_refused_because_they_are_not_implemented(folder: ConfigFolder) -> None:
     folder.own["keycloak"] = {"sign_in": "both"}
     assert folder.diagnostic("gateway.keycloak.sign_in").text == "both is not built yet; built: password or sso"
+
+
+@pytest.mark.row("GW-06")
+def test_keycloak_returns_browsers_to_the_public_url(folder: ConfigFolder) -> None:
+    folder.own["keycloak"] = {"sign_in": "sso", "second_factor_by": {"acr": ["2"], "amr": ["otp"]}}
+    sso = tenant(folder).keycloak.sso
+    assert sso == SingleSignOn("https://one.example.com/-/oidc/callback", SecondFactorBy(("2",), ("otp",)))
+
+
+@pytest.mark.row("GW-06")
+def test_users_sign_in_on_the_gateways_page_by_default(folder: ConfigFolder) -> None:
+    assert tenant(folder).keycloak.sso is None
+
+
+@pytest.mark.row("GW-06")
+def test_a_second_factor_at_keycloak_needs_the_sign_in_there(folder: ConfigFolder) -> None:
+    folder.own["keycloak"] = {"second_factor_by": {"acr": ["2"]}}
+    assert folder.diagnostic("gateway.keycloak.second_factor_by").text.startswith("needs sign_in: sso")
+
+
+@pytest.mark.row("GW-06")
+def test_a_level_that_is_no_text_is_an_error(folder: ConfigFolder) -> None:
+    folder.own["keycloak"] = {"sign_in": "sso", "second_factor_by": {"acr": [2]}}
+    assert folder.diagnostic("gateway.keycloak.second_factor_by.acr[0]").level is Level.ERROR
+
+
+@pytest.mark.row("GW-06")
+def test_a_sign_in_page_by_http_is_a_warning(folder: ConfigFolder) -> None:
+    folder.own["keycloak"] = {"sign_in": "sso", "issuer": "http://keycloak.example.com/realms/one"}
+    found = folder.diagnostic("gateway.keycloak.issuer")
+    assert (found.level, "--hostname" in found.text) == (Level.WARNING, True)
 
 
 def test_the_public_url_defaults_to_https_and_the_fqdn(folder: ConfigFolder) -> None:

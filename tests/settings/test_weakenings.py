@@ -39,6 +39,15 @@ def test_a_weakening_is_reported_with_the_previous_value(
     assert weakenings.weakenings(before, loaded(folder)) == said
 
 
+@pytest.mark.attack("F15")
+def test_a_further_value_that_counts_as_the_second_factor_is_a_weakening(folder: ConfigFolder) -> None:
+    folder.own["keycloak"] = {"sign_in": "sso", "second_factor_by": {"acr": ["3"]}}
+    before = loaded(folder)
+    folder.own["keycloak"]["second_factor_by"] = {"acr": ["2"], "amr": ["otp"]}
+    found = weakenings.weakenings(before, loaded(folder))
+    assert found == ("one: keycloak.second_factor_by with acr=2, amr=otp",)
+
+
 @pytest.mark.attack("F10")
 def test_a_route_that_no_longer_needs_a_factor_is_a_weakening(folder: ConfigFolder) -> None:
     before = loaded(folder)

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.demo.identity_provider.openid import bearer_claims, fail, named_realm
-from gateway.demo.identity_provider.realm import Realm, StandInUser
+from gateway.demo.identity_provider.realm import Realm, StandInClient, StandInUser
 
 PREFIX = "/auth/admin/realms/{realm}"
 LONGEST_VALUE = 2048
@@ -41,6 +41,7 @@ class Administration:
             web.get(f"{user}/role-mappings/realm", self.roles_of),
             web.post(f"{user}/role-mappings/realm", self.add_roles),
             web.get(f"{PREFIX}/roles/{{role}}", self.role),
+            web.post(f"{PREFIX}/clients", self.add_client),
             web.delete(f"{PREFIX}/sessions/{{session}}", self.end_session),
             web.get(locks, self.brute_force),
             web.delete(locks, self.clear_brute_force),
@@ -67,6 +68,21 @@ class Administration:
         if user is None:
             raise web.HTTPNotFound(text='{"error":"User not found"}', content_type="application/json")
         return realm, user
+
+    # ---------------------------------------------------------------- clients
+
+    async def add_client(self, request: web.Request) -> web.Response:
+        """A further client, for sign-ins on the realm's own page or by password."""
+        realm, said = self._realm(request, {"manage-clients"}), await request.json()
+        client = StandInClient(
+            said["clientId"],
+            said["secret"],
+            direct_access=said.get("directAccessGrantsEnabled", False),
+            redirect_uris=tuple(said["redirectUris"]) if said.get("standardFlowEnabled") else (),
+            pkce=said.get("attributes", {}).get("pkce.code.challenge.method") == "S256",
+        )
+        realm.clients = [*realm.clients, client]
+        return web.Response(status=201)
 
     # ---------------------------------------------------------------- users
 
