@@ -40,7 +40,14 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
     app.on_response_prepare.append(without_banner)
     app.add_routes(asking_later(features))
     ProxyHandler(
-        sessions=sessions, errors=errors, audit=audit, clock=services.clock, pool=pool, tasks=services.tasks
+        sessions=sessions,
+        errors=errors,
+        audit=audit,
+        clock=services.clock,
+        pool=pool,
+        tasks=services.tasks,
+        configuration=services.configuration,
+        random=random,
     ).add_to(app)
 
     async def serving(_app: web.Application) -> AsyncIterator[None]:

@@ -22,10 +22,23 @@ from aiohttp import http_exceptions, web
 from gateway.observe.seldom import Seldom
 from gateway.proxy.connections_per_address import ConnectionCounts, Network
 from gateway.proxy.downstream import DownstreamResponse
+from gateway.proxy.fast_path import FastConnection, FastPath
+from gateway.proxy.forward import Failed
 from gateway.proxy.raw_responses import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
 from gateway.proxy.request_framing import FramingState, RequestFraming
 
-__all__ = ["READ", "ConnectionCounts", "ConnectionLimits", "Network", "Runner"]
+__all__ = [
+    "FAST_PATH",
+    "READ",
+    "ConnectionCounts",
+    "ConnectionLimits",
+    "Network",
+    "Runner",
+    "failed_on_fast_path",
+]
+
+FAST_PATH = web.AppKey("fast_path", FastPath)
+"""Set by an application whose plain requests need not pass through it."""
 
 _Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -36,6 +49,7 @@ _LEAST_WAIT = 0.05
 """Seconds between two looks at one body, at least."""
 _LOOK = 0.05
 """Seconds between two looks at the connections that are left."""
+_YEAR = 365 * 86_400.0
 _LAST_WAIT = 0.1
 """Seconds for handlers whose connections were cut, before they are cancelled."""
 
@@ -87,10 +101,11 @@ class Runner(web.AppRunner):
         # aiohttp waits twice, and drops bytes that arrive meanwhile: it gets the connections left after `end`.
         super().__init__(app, handle_signals=handle_signals, shutdown_timeout=_LAST_WAIT, **options)
         self._patience = shutdown_timeout
-        self._options = options
+        # aiohttp does not see the requests of the fast path: `_Connections` closes idle connections instead.
+        self._options = {**options, "keepalive_timeout": _YEAR}
         self._limits = limits or ConnectionLimits()
         self._addresses = ConnectionCounts(self._limits.per_address, trusted)
-        self._connections = _Connections(self._limits.connections)
+        self._connections = _Connections(self._limits.connections, options.get("keepalive_timeout", 75.0))
         self._ending = False
         self._buffer = memoryview(bytearray(READ))
 
@@ -136,6 +151,7 @@ class Runner(web.AppRunner):
     async def cleanup(self) -> None:
         """As `AppRunner`'s, after `end`."""
         await self.end(self._patience)
+        self._connections.stop()
         await super().cleanup()
 
     @property
@@ -145,7 +161,15 @@ class Runner(web.AppRunner):
         if server is None:
             return None
         protocol = partial(_Requests, server, loop=asyncio.get_running_loop(), **self._options)
-        connection = partial(_Connection, protocol, self._limits, self._addresses, self._connections, self._buffer)
+        connection = partial(
+            _Connection,
+            protocol,
+            self._limits,
+            self._addresses,
+            self._connections,
+            self._buffer,
+            self.app.get(FAST_PATH),
+        )
         return cast(web.Server, connection)
 
     def _watching(self, handle: _Handle) -> _Handle:
@@ -175,10 +199,10 @@ class _Requests(web.RequestHandler):
     aiohttp's answer to a request that does not parse names the server's program, and repeats a line of the request to
     the sender and in the log, where it may be a cookie or a password. And `_Connection` learns of a change of protocol:
     from then on it passes everything on. `two_way` is set while a signed-in user's body and its answer are both under
-    way.
+    way. `at_rest`: no request is under way here. `failed`: why the fast path gave up the request that begins.
     """
 
-    __slots__ = ("ending", "on_switch", "switched_to", "two_way")
+    __slots__ = ("at_rest", "ending", "failed", "on_switch", "switched_to", "two_way")
 
     on_switch: Callable[[], None]
 
@@ -186,6 +210,8 @@ class _Requests(web.RequestHandler):
         super().__init__(*arguments, **options)
         self.ending = False
         self.two_way = False
+        self.at_rest = True
+        self.failed: Failed | None = None
         self.switched_to: Any = None
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
@@ -193,6 +219,14 @@ class _Requests(web.RequestHandler):
         super().set_parser(parser, data_received_cb)
         self.switched_to = parser
         self.on_switch()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """As `RequestHandler`'s."""
+        finished = await super().finish_response(request, resp, start_time)
+        self.at_rest = bool(resp.keep_alive) and request.content.is_eof()
+        return finished
 
     def handle_error(
         self,
@@ -211,6 +245,12 @@ class _Requests(web.RequestHandler):
         return DownstreamResponse(status=431 if large else 400, keep_alive=False)
 
 
+def failed_on_fast_path(request: web.BaseRequest) -> Failed | None:
+    """Why the fast path could not get the app's answer to `request`; None if it did not try."""
+    failed: Failed | None = getattr(request.protocol, "failed", None)
+    return failed
+
+
 def _limit_unsent(transport: asyncio.Transport) -> None:
     """Let the system hold `_UNSENT` bytes that it has not sent yet.
 
@@ -224,14 +264,17 @@ def _limit_unsent(transport: asyncio.Transport) -> None:
 class _Connections:
     """The connections of one server, at most `most`. A new one takes the place of the one that was idle longest.
 
-    `idle` are those without a request under way, in the order in which their last one ended, or they were made.
+    `idle` are those without a request under way, in the order in which their last one ended, or they were made, each
+    with that time. After `idle_seconds` they are closed.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, idle_seconds: float) -> None:
         self._most = most
+        self._idle_seconds = idle_seconds
+        self._timer: asyncio.TimerHandle | None = None
         self._told = Seldom(period=60)
         self.known: dict[web.RequestHandler, _Connection] = {}
-        self.idle: dict[_Connection, None] = {}
+        self.idle: dict[_Connection, float] = {}
 
     def make_room(self) -> bool:
         """Whether one more connection may be made; closes an idle one if there are too many."""
@@ -247,8 +290,30 @@ class _Connections:
 
     def rests(self, connection: "_Connection") -> None:
         """This connection has no request under way from now on."""
+        loop = asyncio.get_running_loop()
         self.idle.pop(connection, None)
-        self.idle[connection] = None
+        self.idle[connection] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._idle_seconds, self._close_old)
+
+    def stop(self) -> None:
+        """Close no more idle connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _close_old(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self.idle:
+            connection, since = next(iter(self.idle.items()))
+            left = since + self._idle_seconds - loop.time()
+            if left > 0:
+                self._timer = loop.call_later(left, self._close_old)
+                return
+            if connection.receives_head:
+                self.rests(connection)
+            else:
+                connection.close_idle()
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -259,15 +324,18 @@ class _Connection(asyncio.BufferedProtocol):
     reading for bodies on the same transport; it may undo a pause of ours, which costs one more read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the parts of one `Runner`
         self,
         protocol: Callable[[], _Requests],
         limits: ConnectionLimits,
         addresses: ConnectionCounts,
         connections: _Connections,
         buffer: memoryview,
+        fast_path: FastPath | None,
     ) -> None:
         self._protocol = protocol
+        self._fast_path = fast_path
+        self._fast: FastConnection | None = None
         self._limits = limits
         self._addresses = addresses
         self._connections = connections
@@ -308,6 +376,15 @@ class _Connection(asyncio.BufferedProtocol):
         self._connections.known[self._inner] = self
         self._connections.rests(self)
         self._inner.connection_made(transport)
+        if self._fast_path is not None:
+            peer = transport.get_extra_info("peername")
+            self._fast = FastConnection(
+                self._fast_path,
+                self._transport,
+                str(peer[0]) if isinstance(peer, tuple | list) else None,
+                answered=self._answered_fast,
+                hand_over=self._hand_over,
+            )
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer  # one for all connections: its bytes are copied before the next one reads
@@ -334,6 +411,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._writing_paused = True
         if self._inner is not None:
             self._inner.pause_writing()
+            if self._fast is not None:
+                self._fast.pause()
             self._watch_writing()
 
     def resume_writing(self) -> None:
@@ -343,6 +422,8 @@ class _Connection(asyncio.BufferedProtocol):
             self._stall_look = None
         if self._inner is not None:
             self._inner.resume_writing()
+            if self._fast is not None:
+                self._fast.resume()
             self._loop.call_soon(self._after_answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -352,6 +433,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._addresses.leave(self._client)
         self._client = ""
         self._connections.idle.pop(self, None)
+        if self._fast is not None:
+            self._fast.client_lost()
+            self._fast = None
         if self._inner is not None:
             self._connections.known.pop(self._inner, None)
             self._inner.connection_lost(exc)
@@ -378,6 +462,8 @@ class _Connection(asyncio.BufferedProtocol):
             if began:
                 self._head_since, self._busy = None, True
                 self._connections.idle.pop(self, None)
+                if self._takes_fast_path(inner, part):
+                    continue
             self._resume()
             inner.data_received(part)
         if inbound.too_large:
@@ -388,6 +474,26 @@ class _Connection(asyncio.BufferedProtocol):
         else:
             self._resume()
 
+    def _takes_fast_path(self, inner: _Requests, head: bytes) -> bool:
+        """Whether the fast path takes this request; then aiohttp sees nothing of it."""
+        if self._fast is None or not self._inbound.head_alone or not inner.at_rest or not self._fast.take(head):
+            return False
+        inner.keep_alive(True)
+        return True
+
+    def _answered_fast(self, ends: bool) -> None:
+        """The fast path has sent an answer."""
+        self._busy = False
+        if ends and self._transport is not None:
+            self._transport.close()
+        self._after_answer()
+
+    def _hand_over(self, head: bytes, failed: Failed | None) -> None:
+        """The application answers a request that the fast path took."""
+        if self._inner is not None:
+            self._inner.failed = failed
+            self._inner.data_received(head)
+
     def _resume(self) -> None:
         if self._held_back and self._transport is not None and not self._transport.is_closing():
             self._held_back = False
@@ -396,6 +502,7 @@ class _Connection(asyncio.BufferedProtocol):
     def _switched(self) -> None:
         """Another protocol follows, which limits its own memory."""
         self._inbound.open()
+        self._fast = None
         self._resume()
         if self._inner is not None and (part := self._inbound.take()):
             self._inner.data_received(part)
@@ -419,9 +526,16 @@ class _Connection(asyncio.BufferedProtocol):
 
     # ---- the request under way
 
+    @property
+    def receives_head(self) -> bool:
+        """Whether a part of a head has arrived."""
+        return self._head_since is not None
+
     def begun(self, request: web.BaseRequest) -> None:
         """A whole head has arrived."""
         self._busy = True
+        if self._inner is not None:
+            self._inner.at_rest = False
         if not request.content.is_eof():
             self._body_since = self._loop.time()  # bytes that arrived with the head count
             self._body_look = self._loop.call_later(self._limits.body_grace, self._look_at_body, request)
@@ -429,6 +543,8 @@ class _Connection(asyncio.BufferedProtocol):
     def ended(self) -> None:
         """The handler is done; aiohttp writes its answer, and reads the rest of the body for ten seconds."""
         self._busy = False
+        if self._inner is not None:
+            self._inner.failed = None
         if self._body_look is not None:
             self._body_look.cancel()
             self._body_look = None
@@ -441,6 +557,8 @@ class _Connection(asyncio.BufferedProtocol):
         if self._inner is None or self._closing:
             return False
         self._inner.ending = True
+        if self._fast is not None:
+            self._fast.ending = True
         in_body = self._inbound.state in (FramingState.BODY, FramingState.CHUNKS)
         self._closing = not (self._busy or in_body or self._head_since is not None)
         if self._closing:

@@ -67,15 +67,13 @@ class Downstream:
 
     def watch(self, lost: Callable[[], None]) -> None:
         """Call `lost` once, within `WATCH` seconds of the connection's end; until `unwatch`."""
+        self._watch = asyncio.get_running_loop().call_later(WATCH, self._look, lost)
 
-        def look() -> None:
-            if self.gone:
-                lost()
-            else:
-                self._watch = loop.call_later(WATCH, look)
-
-        loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(WATCH, look)
+    def _look(self, lost: Callable[[], None]) -> None:
+        if self.gone:
+            lost()
+        else:
+            self.watch(lost)
 
     def unwatch(self) -> None:
         """Stop watching."""

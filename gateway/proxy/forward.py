@@ -15,7 +15,7 @@ from gateway.domain.problem import Problem
 from gateway.domain.tasks import end
 from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
-from gateway.proxy.headers import HeaderFields, UpstreamRequest
+from gateway.proxy.headers import HeaderFields, UpstreamRequest, is_event_stream
 from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.upstream_connection import (
     AppError,
@@ -55,8 +55,8 @@ class TooLarge(AppError):
     """The body is larger than the route takes."""
 
 
-Rewrite = Callable[[Iterable[tuple[str, str]]], HeaderFields]
-"""Makes the fields for the browser of those of the app's answer."""
+Rewrite = Callable[[int, Iterable[tuple[str, str]]], HeaderFields]
+"""Makes the fields for the browser of the status and the fields of the app's answer."""
 
 
 class Forwarder:
@@ -79,21 +79,21 @@ class Forwarder:
         """One exchange. `stream` cuts it off at the end of its session; None: it has none."""
         if route.max_body is not None and (checked.length or 0) > route.max_body:
             return Failed(Problem.REQUEST_TOO_LARGE, "declared body")
-        origin = UpstreamOrigin.of(route)
+        app = self._pool.at(UpstreamOrigin.of(route))
         exchange = _Exchange(client, checked, head, route, rewrite, streams=self._streams, signed_in=stream is not None)
         client.watch(exchange.client_lost)
         try:
             with stream.cut_at_end(exchange.cut) if stream else nullcontext():
-                if (wire := self._pool.take_idle(origin)) is not None:
+                if (wire := app.take_idle()) is not None:
                     outcome = await exchange.run(wire)
-                    self._pool.give_back(origin, wire)
+                    app.give_back(wire)
                     if outcome is not None:
                         return outcome
-                wire = await self._pool.connect(origin, route.timeouts.connect)
+                wire = await app.connect(route.timeouts.connect)
                 try:
                     outcome = await exchange.run(wire)
                 finally:
-                    self._pool.give_back(origin, wire)
+                    app.give_back(wire)
                 return outcome or Failed(Problem.APP_UNAVAILABLE, "connection lost")
         except AppError as error:
             return Failed.of(error)
@@ -169,7 +169,7 @@ class _Exchange:
                     self._client.go_on()
                     pump = asyncio.create_task(self._pump(wire))
                 answer = await self._await_answer(wire, pump)
-                if not _is_event_stream(answer):
+                if not is_event_stream(answer.all("content-type")):
                     return await self._relay(wire, answer, pump, self._route.timeouts.between_bytes)
                 with self._streams.under_way(self.cut):
                     # No time limit between events; `Downstream.watch` notices a browser that left.
@@ -245,10 +245,7 @@ class _Exchange:
         refused = pump is not None and not pump.done() and "close" in listed(answer.all("connection"))
         if pump is not None:
             pump.add_done_callback(lambda ended: _tell_app(wire, ended))
-        fields = self._rewrite(answer.fields)
-        # A 304 updates what the browser holds (RFC 9111 3.2): a field the app did not send stays as it is.
-        if answer.status == 304 and not answer.all("cache-control"):
-            fields = tuple(field for field in fields if field[0] != "Cache-Control")
+        fields = self._rewrite(answer.status, answer.fields)
         await client.head(
             answer.status,
             answer.reason,
@@ -288,10 +285,6 @@ async def pass_body(wire: UpstreamConnection, client: Downstream, between: float
     except (BadResponse, NoConnection, TimeoutError):
         wire.abort()
         return False
-
-
-def _is_event_stream(answer: UpstreamResponse) -> bool:
-    return any(kind.partition(";")[0].strip().lower() == "text/event-stream" for kind in answer.all("content-type"))
 
 
 def _raise_unless_app_lost(pump: "asyncio.Task[None]") -> None:

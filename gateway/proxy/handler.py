@@ -1,6 +1,6 @@
 """Answers every request that is not for a page of the gateway's own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 import structlog
 from aiohttp import hdrs, http_parser, web
 
+from gateway.domain.configuration import Configuration
 from gateway.domain.errors import Misconfigured
-from gateway.domain.ports import Clock
+from gateway.domain.ports import Clock, Random, SystemRandom
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tasks import BackgroundTasks
@@ -30,9 +31,12 @@ from gateway.proxy.authorization import (
     is_navigation,
     needs_session,
 )
+from gateway.proxy.connection_limits import FAST_PATH, failed_on_fast_path
 from gateway.proxy.downstream import Downstream
+from gateway.proxy.fast_path import FastPath
 from gateway.proxy.forward import Failed, Forwarder
 from gateway.proxy.public_urls import public_origin
+from gateway.proxy.routing import RouteMatch
 from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.proxy.websocket import PER_SESSION, WebSockets
@@ -97,6 +101,8 @@ class ProxyHandler:
         clock: Clock,
         pool: UpstreamPool,
         tasks: BackgroundTasks,
+        configuration: Callable[[], Configuration],
+        random: Random | None = None,
         websockets_per_session: int = PER_SESSION,
     ) -> None:
         self._sessions = sessions
@@ -107,9 +113,19 @@ class ProxyHandler:
         self._forwarder = Forwarder(pool, self._streams)
         self._websockets = WebSockets(pool, self._streams, per_session=websockets_per_session)
         self._tasks = tasks
+        self.fast_path = FastPath(
+            configuration=configuration,
+            sessions=sessions,
+            pool=pool,
+            streams=self._streams,
+            clock=clock,
+            random=random or SystemRandom(),
+            tasks=tasks,
+        )
 
     def add_to(self, app: web.Application) -> None:
-        """Take every path that no route added before takes."""
+        """Take every path that no route added before takes, and plain requests before aiohttp sees them."""
+        app[FAST_PATH] = self.fast_path
         app.router.add_route("*", "/{path:.*}", self.handle, expect_handler=continue_100.wait)
         app.on_shutdown.append(self._end_streams)
 
@@ -123,6 +139,7 @@ class ProxyHandler:
         Raises `errors.Unreachable` when the store does not answer: then no request reaches an app.
         """
         checked, tenant, prefix = request[CHECKED], request[TENANT], request[CONFIGURATION].gateway.prefix
+        failed = failed_on_fast_path(request)
         match = routing.find(checked, tenant, prefix)
         if IN_QUESTION in request:
             match = forward_auth.read_alike(checked, tenant, match)
@@ -133,6 +150,8 @@ class ProxyHandler:
         decision = authorize(checked, tenant, match, session, prefix)
         if isinstance(decision, Forward) and IN_QUESTION in request:
             return forward_auth.allowed(checked, tenant, decision)
+        if failed is not None and isinstance(decision, Forward):
+            return self._app_failed(request, decision.match, failed)
         return await self._answer(request, checked, tenant, decision)
 
     async def _answer(
@@ -182,7 +201,7 @@ class ProxyHandler:
         private = session is not None and not match.route.shared_cache
         extra = self._renewed_token_cookie(cookies_of(request), tenant, session) if private else ()
         rewrite = partial(
-            headers.response_fields,
+            headers.answer_fields,
             checked=checked,
             route=match.route,
             tenant=tenant,
@@ -199,12 +218,16 @@ class ProxyHandler:
             )
         if not isinstance(outcome, Failed):
             return outcome
-        name, path = match.route.name, match.route.path or "/"
-        _log.warning("app_failed", app=name, route=path, problem=outcome.problem.value, why=outcome.why)
-        response = self._problem(request, outcome.problem, cause=f"route {path}: {outcome.why}")
+        response = self._app_failed(request, match, outcome)
         if request.body_exists:
             response.force_close()
         return response
+
+    def _app_failed(self, request: web.Request, match: RouteMatch, outcome: Failed) -> web.StreamResponse:
+        """A problem, because the app gave no answer."""
+        name, path = match.route.name, match.route.path or "/"
+        _log.warning("app_failed", app=name, route=path, problem=outcome.problem.value, why=outcome.why)
+        return self._problem(request, outcome.problem, cause=f"route {path}: {outcome.why}")
 
     def _problem(
         self,

@@ -6,7 +6,7 @@ connection fields stay its own, and so does what acts on the whole origin (`ORIG
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
@@ -18,6 +18,7 @@ from gateway.web.request_check import METHODS, Checked, is_ambiguous, listed
 from gateway.web.security_headers import HSTS
 
 HeaderFields = tuple[tuple[str, str], ...]
+FORWARDED_FOR = "X-Forwarded-For"
 
 _HOP_BY_HOP = frozenset(
     [
@@ -141,32 +142,61 @@ def request_head(
     checked: Checked, found: RouteMatch, tenant: Tenant, session: Session | None, client_address: str
 ) -> UpstreamRequest:
     """Build the head for the app of `found`; `session` None gives no identity at all."""
+    fields = (
+        ("Host", app_host(checked, found.route, tenant)),
+        *client_fields(checked),
+        *credential_fields(checked, found, tenant, session, kept_cookies(checked.all("cookie"), tenant)),
+        (FORWARDED_FOR, client_address),
+        *forwarded_fields(checked, found.route, tenant),
+    )
+    return UpstreamRequest(checked.method, found.target, fields)
+
+
+def app_host(checked: Checked, route: Route, tenant: Tenant) -> str:
+    """The value of `Host` for the app."""
+    return urlsplit(public_origin(checked, tenant) if route.pass_host else route.to).netloc
+
+
+def client_fields(checked: Checked) -> HeaderFields:
+    """The client's own fields that the app gets, unchanged and in their order; its cookies are not among them."""
     named = listed(checked.all("connection"))
-    fields = [
+    return tuple(
         (name, value)
         for name, value in checked.headers
-        if name.lower() not in named and not _is_managed(name) and not is_ambiguous(name, checked)
-    ]
+        if name.lower() not in named and not is_managed(name) and not is_ambiguous(name, checked)
+    )
+
+
+def credential_fields(
+    checked: Checked, found: RouteMatch, tenant: Tenant, session: Session | None, cookies: Sequence[str]
+) -> HeaderFields:
+    """The cookies for the app, of which `cookies` are the client's own, and the identity of the session's user."""
+    fields: list[tuple[str, str]] = []
     identity = found.route.identity if session else frozenset()
-    if cookie := _cookie_field(checked, tenant, session if IdentityDelivery.COOKIE in identity else None):
-        fields.append(("Cookie", cookie))
+    if session and IdentityDelivery.COOKIE in identity:
+        # first, because of two cookies of one name most servers take the first
+        cookies = (f"{tenant.token_cookie.name}={session.tokens.access}", *cookies)
+    if cookies:
+        fields.append(("Cookie", "; ".join(cookies)))
     if found.public and found.route.pass_authorization and (own := checked.header("authorization")) is not None:
         fields.append(("Authorization", own))
     if session and IdentityDelivery.BEARER in identity:
         fields.append(("Authorization", f"Bearer {session.tokens.access}"))
     if session and IdentityDelivery.HEADERS in identity:
         fields += identity_fields(session)
+    return tuple(fields)
+
+
+def forwarded_fields(checked: Checked, route: Route, tenant: Tenant) -> HeaderFields:
+    """The fields that tell the app the public address of the request, beside `FORWARDED_FOR`."""
     public = urlsplit(public_origin(checked, tenant))
-    fields += (
-        ("X-Forwarded-For", client_address),
+    prefix = (("X-Forwarded-Prefix", route.path),) if route.strip_prefix and route.path else ()
+    return (
         ("X-Forwarded-Proto", public.scheme),
         ("X-Forwarded-Host", public.netloc),
         ("X-Forwarded-Port", str(public.port or (443 if public.scheme == "https" else 80))),
+        *prefix,
     )
-    if found.route.strip_prefix and found.route.path:
-        fields.append(("X-Forwarded-Prefix", found.route.path))
-    host = public.netloc if found.route.pass_host else urlsplit(found.route.to).netloc
-    return UpstreamRequest(checked.method, found.target, (("Host", host), *fields))
 
 
 def identity_fields(session: Session) -> HeaderFields:
@@ -226,6 +256,33 @@ def response_fields(
     return (*out, *extra)
 
 
+def answer_fields(  # noqa: PLR0917 - as `response_fields`
+    status: int,
+    fields: Iterable[tuple[str, str]],
+    checked: Checked,
+    route: Route,
+    tenant: Tenant,
+    prefix: str,
+    *,
+    private: bool = True,
+    extra: HeaderFields = (),
+) -> HeaderFields:
+    """`response_fields` of an answer with this status.
+
+    A 304 updates what the browser holds (RFC 9111 3.2): a field the app did not send stays as it is.
+    """
+    sent = tuple(fields)
+    rewritten = response_fields(sent, checked, route, tenant, prefix, private=private, extra=extra)
+    if status != 304 or any(name.lower() == "cache-control" for name, _ in sent):
+        return rewritten
+    return tuple(field for field in rewritten if field[0] != "Cache-Control")
+
+
+def is_event_stream(content_types: Iterable[str]) -> bool:
+    """Whether an answer with these `Content-Type` fields has no end of its own."""
+    return any(kind.partition(";")[0].strip().lower() == "text/event-stream" for kind in content_types)
+
+
 def _cache_control(fields: HeaderFields, route: Route, *, private: bool) -> str:
     """`Cache-Control` of an answer that the browser alone may store (RFC 9111 5.2.2), or that nothing may; else ""."""
     page = any(name.lower() == "content-type" and value.lstrip().lower().startswith(_PAGE) for name, value in fields)
@@ -273,17 +330,16 @@ def may_set_cookie(value: str, host: str, tenant: Tenant) -> bool:
     return True
 
 
-def _is_managed(name: str) -> bool:
+def is_managed(name: str) -> bool:
+    """Whether some server could read `name`, of a request's field, as one that is the gateway's to set or to drop."""
     key = _ODD.sub("-", name.lower())
     return key in _DROPPED_IN or key.startswith(_DROPPED_PREFIXES)
 
 
-def _cookie_field(checked: Checked, tenant: Tenant, session: Session | None) -> str:
-    pairs = (pair.strip(" \t") for header in checked.all("cookie") for pair in header.split(";"))
-    kept = [pair for pair in pairs if pair and not _is_own_cookie(pair.partition("=")[0], tenant)]
-    if session:  # first, because of two cookies of one name most servers take the first
-        kept.insert(0, f"{tenant.token_cookie.name}={session.tokens.access}")
-    return "; ".join(kept)
+def kept_cookies(values: Iterable[str], tenant: Tenant) -> tuple[str, ...]:
+    """The cookies in `Cookie` fields that the app may get, each as `name=value`: all but the gateway's own."""
+    pairs = (pair.strip(" \t") for value in values for pair in value.split(";"))
+    return tuple([pair for pair in pairs if pair and not _is_own_cookie(pair.partition("=")[0], tenant)])
 
 
 def _is_own_cookie(name: str, tenant: Tenant) -> bool:

@@ -36,6 +36,8 @@ class RequestFraming:
         self._held = bytearray()
         self._searched = 0
         self.state = FramingState.HEAD
+        self.head_alone = False
+        """Whether the last head has no body."""
         self._left = 0
         self._chunks = _Chunks()
 
@@ -103,7 +105,8 @@ class RequestFraming:
     def _frame(self, head: bytes) -> None:
         """Find the framing of the body after `head`, which is in lower case (RFC 9112 6.3)."""
         length, coding = head.find(_LENGTH), _CODING in head
-        if length < 0 and not coding:
+        self.head_alone = length < 0 and not coding
+        if self.head_alone:
             self.state = FramingState.WHOLE
             return
         if coding:

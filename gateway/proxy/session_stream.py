@@ -30,16 +30,24 @@ class OpenStreams:
         for cut in tuple(self._cuts):
             cut()
 
+    def add(self, cut: Callable[[], None]) -> None:
+        """One of them begins; `cut` ends it."""
+        self._cuts.add(cut)
+        if self._ended:
+            cut()
+
+    def discard(self, cut: Callable[[], None]) -> None:
+        """The stream has ended."""
+        self._cuts.discard(cut)
+
     @contextmanager
     def under_way(self, cut: Callable[[], None]) -> Iterator[None]:
         """One of them, which `cut` ends, while the context is open."""
-        if self._ended:
-            cut()
-        self._cuts.add(cut)
+        self.add(cut)
         try:
             yield
         finally:
-            self._cuts.discard(cut)
+            self.discard(cut)
 
 
 class SessionStream:

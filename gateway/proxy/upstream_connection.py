@@ -11,7 +11,7 @@ import re
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import httptools
 
@@ -72,14 +72,29 @@ class UpstreamResponse:
         return tuple(value for key, value in self.fields if key.lower() == name)
 
 
+class AnswerReader(Protocol):
+    """Takes an answer as it arrives, without a task that waits for it."""
+
+    def received(self, data: bytes) -> None:
+        """Take bytes of the answer; only until `UpstreamConnection.parse` is called."""
+
+    def progressed(self) -> None:
+        """Take what `answered`, `taken`, `complete` and `error` say now."""
+
+
 class UpstreamConnection(asyncio.BufferedProtocol):
-    """One connection, one exchange after the other: `begin`, `write`…, `answer`, `read`… until b""."""
+    """One connection, one exchange after the other: `begin`, `write`…, `answer`, `read`… until b"".
+
+    Or `begin_for` a reader, `send`, and the reader is called.
+    """
 
     def __init__(self, buffer: memoryview) -> None:
         """`buffer`: `READ` bytes for reads; all connections of one event loop may share it."""
         self._buffer = buffer
         self._transport: asyncio.Transport | None = None
-        self._reader: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._reader: AnswerReader | None = None
+        self._reads_itself = False
         self._writer: asyncio.Future[None] | None = None
         self._chunks: deque[bytes] = deque()
         self._held = 0
@@ -95,8 +110,58 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def begin(self, method: str, *, upgrade: bool = False) -> None:
         """Get ready for the answer to a request with `method`; call it before the first byte is written."""
         self._parser = httptools.HttpResponseParser(self)
-        self._method = method
         self._upgrade_asked = upgrade
+        self._reset(method)
+
+    def begin_for(self, reader: AnswerReader, method: str) -> None:
+        """Get ready for an answer that `reader` takes; call it before `send`."""
+        self._reader = reader
+        self._reads_itself = True
+        self._upgrade_asked = False
+        self._reset(method)
+
+    def send(self, data: bytes) -> bool:
+        """Send `data` and wait for nothing; False when the connection is lost."""
+        if self._transport is None or self._closed or self._transport.is_closing():
+            return False
+        self._transport.write(data)
+        return True
+
+    def parse(self, data: bytes) -> None:
+        """The reader cannot read this answer, whose first bytes are `data`: from here on the parser does."""
+        self._reads_itself = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._parse(data)
+
+    def taken(self) -> bytes:
+        """Take the part of the body that is here, b"" when there is none."""
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._held = 0
+        return data
+
+    @property
+    def answered(self) -> UpstreamResponse | None:
+        """The head of the answer, if it is here."""
+        return self._answer
+
+    @property
+    def error(self) -> AppError | None:
+        """Why the exchange failed, if it did."""
+        return self._error
+
+    def end_for_reader(self, *, keep_alive: bool) -> None:
+        """The reader has the whole answer. `keep_alive`: another exchange may follow."""
+        self._complete, self._keep_alive = True, keep_alive
+        self.leave()
+
+    def leave(self) -> None:
+        """The reader is called no more."""
+        self._reader = None
+        self._reads_itself = False
+
+    def _reset(self, method: str) -> None:
+        self._method = method
         self._fields: list[tuple[str, str]] = []
         self._reason = b""
         self._answer: UpstreamResponse | None = None
@@ -214,15 +279,17 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._wake()
 
     async def _wait(self) -> None:
-        self._reader = asyncio.get_running_loop().create_future()
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self._reader
+            await self._waiter
         finally:
-            self._reader = None
+            self._waiter = None
 
     def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        if self._reader is not None:
+            self._reader.progressed()
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _fail(self, why: str) -> None:
         if self._complete:  # the answer is whole; the bytes after it do not concern its reader
@@ -249,6 +316,10 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         data = bytes(self._buffer[:nbytes])
+        if self._reads_itself and self._reader is not None:
+            self.heard = True
+            self._reader.received(data)
+            return
         if self.switched:
             self._hold(data)
         elif not self._method or self._complete:
@@ -283,7 +354,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
-        if exc is not None and self._method and not self._complete:
+        if exc is not None and self._method and not self._complete and self._reader is None:
             self._read_rest()
         if exc is not None and self._until_close and not self._complete and self._error is None:
             self._error = BadResponse("connection lost")  # a broken connection is no end of an answer

@@ -7,7 +7,6 @@ close. None waits here longer than most servers keep an idle connection (Node.js
 import asyncio
 import socket
 import ssl
-from collections import defaultdict
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -49,31 +48,29 @@ class UpstreamOrigin:
         return f"{self.scheme}://{self.host}:{self.port}"
 
 
-class UpstreamPool:
-    """Open connections to apps."""
+class Upstream:
+    """One app server and its idle connections."""
 
-    def __init__(self, *, idle_seconds: float = 4.0, idle_each: int = 64) -> None:
-        self._idle_seconds = idle_seconds
-        self._idle_each = idle_each
-        self._idle: dict[UpstreamOrigin, list[tuple[UpstreamConnection, float]]] = defaultdict(list)
-        self._contexts: dict[TlsSettings, ssl.SSLContext] = {}
-        self._sweep: asyncio.TimerHandle | None = None
-        self._buffer = memoryview(bytearray(READ))
+    def __init__(self, origin: UpstreamOrigin, pool: "UpstreamPool") -> None:
+        self._origin = origin
+        self._pool = pool
+        self.idle: list[tuple[UpstreamConnection, float]] = []
 
-    def take_idle(self, origin: UpstreamOrigin) -> UpstreamConnection | None:
+    def take_idle(self) -> UpstreamConnection | None:
         """Take a kept connection that is still open."""
-        kept = self._idle.get(origin)
         now = asyncio.get_running_loop().time()
-        while kept:
-            wire, since = kept.pop()
-            if wire.reusable and now - since < self._idle_seconds:
+        while self.idle:
+            wire, since = self.idle.pop()
+            if wire.reusable and now - since < self._pool.idle_seconds:
                 return wire
             wire.abort()
         return None
 
-    async def connect(self, origin: UpstreamOrigin, timeout: float) -> UpstreamConnection:
+    async def connect(self, timeout: float) -> UpstreamConnection:
         """A new connection within `timeout` seconds. Raises `NoConnection`, `TooSlow`."""
-        context = self._context(origin.tls) if origin.scheme == "https" else None
+        origin, context = self._origin, None
+        if origin.scheme == "https":
+            context = self._pool.context(origin.tls)
         connected = None
         try:
             async with asyncio.timeout(timeout):
@@ -81,7 +78,7 @@ class UpstreamPool:
                 found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
                 connected = await start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS, interleave=1)
                 _, wire = await loop.create_connection(
-                    lambda: UpstreamConnection(self._buffer),
+                    lambda: UpstreamConnection(self._pool.buffer),
                     sock=connected,
                     ssl=context,
                     server_hostname=origin.host if context else None,
@@ -94,41 +91,63 @@ class UpstreamPool:
             raise NoConnection(f"{origin}: {why}") from error
         return wire
 
-    def give_back(self, origin: UpstreamOrigin, wire: UpstreamConnection) -> None:
+    def give_back(self, wire: UpstreamConnection) -> None:
         """Keep `wire` for the next exchange if it may have one, else close it."""
-        kept = self._idle[origin]
-        if not wire.reusable or len(kept) >= self._idle_each:
+        if not wire.reusable or len(self.idle) >= self._pool.idle_each:
             wire.abort()
             return
-        loop = asyncio.get_running_loop()
-        kept.append((wire, loop.time()))
-        if self._sweep is None:
-            self._sweep = loop.call_later(self._idle_seconds, self._close_old)
+        self.idle.append((wire, asyncio.get_running_loop().time()))
+        self._pool.sweep_later()
+
+
+class UpstreamPool:
+    """The app servers with which the gateway has connections.
+
+    `idle_seconds`: for which a connection is kept; at most `idle_each` to one server.
+    """
+
+    def __init__(self, *, idle_seconds: float = 4.0, idle_each: int = 64) -> None:
+        self.idle_seconds = idle_seconds
+        self.idle_each = idle_each
+        self.buffer = memoryview(bytearray(READ))
+        self._upstreams: dict[UpstreamOrigin, Upstream] = {}
+        self._contexts: dict[TlsSettings, ssl.SSLContext] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def at(self, origin: UpstreamOrigin) -> Upstream:
+        """The server of this origin."""
+        if (found := self._upstreams.get(origin)) is None:
+            found = self._upstreams[origin] = Upstream(origin, self)
+        return found
 
     def close(self) -> None:
         """Close every idle connection."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        for kept in self._idle.values():
-            for wire, _ in kept:
+        for upstream in self._upstreams.values():
+            for wire, _ in upstream.idle:
                 wire.abort()
-        self._idle.clear()
+            upstream.idle.clear()
+
+    def sweep_later(self) -> None:
+        """Close connections when they have been idle for too long."""
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(self.idle_seconds, self._close_old)
 
     def _close_old(self) -> None:
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time()
         self._sweep = None
-        for origin, kept in list(self._idle.items()):
-            old = [entry for entry in kept if loop.time() - entry[1] >= self._idle_seconds or not entry[0].reusable]
+        for upstream in self._upstreams.values():
+            old = [one for one in upstream.idle if now - one[1] >= self.idle_seconds or not one[0].reusable]
             for wire, _ in old:
                 wire.abort()
-            kept[:] = [entry for entry in kept if entry not in old]
-            if not kept:
-                del self._idle[origin]
-        if self._idle:
-            self._sweep = loop.call_later(self._idle_seconds, self._close_old)
+            upstream.idle[:] = [one for one in upstream.idle if one not in old]
+        if any(upstream.idle for upstream in self._upstreams.values()):
+            self.sweep_later()
 
-    def _context(self, tls: TlsSettings) -> ssl.SSLContext:
+    def context(self, tls: TlsSettings) -> ssl.SSLContext:
+        """The TLS settings of connections to a server, made once."""
         if tls not in self._contexts:
             context = client_context(tls)
             context.set_alpn_protocols(["http/1.1"])

@@ -95,13 +95,13 @@ class WebSockets:
             client.watch(lost)
             self._open[session_id] += 1
             try:
-                wire = await self._pool.connect(UpstreamOrigin.of(route), limits.connect)
+                wire = await self._pool.at(UpstreamOrigin.of(route)).connect(limits.connect)
                 if client.gone:
                     raise ClientGone("client gone")
                 wire.begin(head.method, upgrade=True)
                 await wire.write(head_bytes(head, _UPGRADE))
                 answer = await wire.answer(limits.first_byte, to=" to a handshake")
-                fields = rewrite(answer.fields)
+                fields = rewrite(answer.status, answer.fields)
                 if wire.switched:
                     _check_switch(answer, checked)
                     await client.head(101, "Switching Protocols", (*fields, *_UPGRADE), switch=True)

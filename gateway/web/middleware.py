@@ -132,7 +132,7 @@ class RequestMiddleware:
 
     def _request_id(self, sent: Sequence[str]) -> str:
         """The id that a trusted proxy sent, if a log line can have it as it is; else a new one."""
-        if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]):
+        if len(sent) == 1 and is_request_id(sent[0]):
             return sent[0]
         return self.random.token_bytes(ID_BYTES).hex()
 
@@ -147,6 +147,11 @@ class RequestMiddleware:
             response = self.errors.respond(request, problem, status=status, headers=allow, cause=cause)
         response.force_close()
         return response
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a log line can have this text, which a trusted proxy sent as the id of a request, as it is."""
+    return _REQUEST_ID.fullmatch(text) is not None
 
 
 async def without_banner(_request: web.Request, response: web.StreamResponse) -> None:

@@ -32,6 +32,7 @@ MAX_COOKIES = 500
 _NAME = re.compile(r"[!#$%&'*+^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # printable ASCII without blank and "#"
+_QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _COOKIE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # scripts of apps do set cookies in UTF-8
@@ -230,16 +231,25 @@ def _check_path(path: str) -> tuple[tuple[str, ...], bool] | InvalidRequest:
     return segments, odd
 
 
+def is_query(query: bytes) -> bool:
+    """Whether a target may end with these bytes after its `?`."""
+    return _QUERY.fullmatch(query) is not None
+
+
+def is_cookie_field(value: str) -> bool:
+    """Whether a request may have one `Cookie` field of this value."""
+    return not _cookies_too_large([value]) and _COOKIE_VALUE.fullmatch(value) is not None
+
+
 def _check_sizes(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None:
     cookies = [value for name, value in headers if name.lower() == "cookie"]
     others = [f"{name}: {value}\r\n" for name, value in headers if name.lower() != "cookie"]
-    too_large = (
-        len(headers) > MAX_HEADERS
-        or len("".join(cookies)) > MAX_COOKIE_BYTES
-        or ";".join(cookies).count(";") >= MAX_COOKIES
-        or len("".join(others)) > MAX_HEADER_BYTES
-    )
+    too_large = len(headers) > MAX_HEADERS or _cookies_too_large(cookies) or len("".join(others)) > MAX_HEADER_BYTES
     return InvalidRequest(Problem.HEADERS_TOO_LARGE, 431) if too_large else None
+
+
+def _cookies_too_large(values: list[str]) -> bool:
+    return len("".join(values)) > MAX_COOKIE_BYTES or ";".join(values).count(";") >= MAX_COOKIES
 
 
 def _check_fields(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None:

@@ -66,7 +66,7 @@ async def asked(
 ) -> bytes:
     """Returns the answer of a gateway to one question about a user's request."""
     async with gateway(of or tenant(UPSTREAM), trusted=("127.0.0.1",), forward_auth=proxy) as server:
-        server.sessions.known["tag.secret"] = user or session()
+        server.sessions.known[VALUE] = user or session()
         cookies = (f"Cookie: {server.cookie}; app=1",) if signed_in else ("Cookie: app=1",)
         return await server.send(question(proxy, target, (*lines, *cookies), method=method))
 

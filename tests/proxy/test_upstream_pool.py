@@ -30,22 +30,22 @@ async def exchange(wire: UpstreamConnection) -> None:
 
 async def test_a_reusable_connection_is_reused(raw_upstream: RawUpstream) -> None:
     pool, origin = UpstreamPool(), UpstreamOrigin.of(Route("", raw_upstream.url))
-    wire = await pool.connect(origin, 2)
+    wire = await pool.at(origin).connect(2)
     await exchange(wire)
-    pool.give_back(origin, wire)
-    assert pool.take_idle(origin) is wire
-    assert pool.take_idle(origin) is None
+    pool.at(origin).give_back(wire)
+    assert pool.at(origin).take_idle() is wire
+    assert pool.at(origin).take_idle() is None
     wire.abort()
 
 
 async def test_a_connection_with_an_incomplete_answer_is_not_kept(raw_upstream: RawUpstream) -> None:
     pool, origin = UpstreamPool(), UpstreamOrigin.of(Route("", raw_upstream.url))
-    wire = await pool.connect(origin, 2)
+    wire = await pool.at(origin).connect(2)
     wire.begin("GET")
     await wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     await wire.answer()
-    pool.give_back(origin, wire)
-    assert pool.take_idle(origin) is None
+    pool.at(origin).give_back(wire)
+    assert pool.at(origin).take_idle() is None
 
 
 async def test_a_kept_connection_that_the_app_closed_is_not_reused() -> None:
@@ -56,21 +56,21 @@ async def test_a_kept_connection_that_the_app_closed_is_not_reused() -> None:
     pool = UpstreamPool()
     async with app_that(script) as app:
         origin = UpstreamOrigin.of(Route("", app.url))
-        wire = await pool.connect(origin, 2)
+        wire = await pool.at(origin).connect(2)
         await exchange(wire)
-        pool.give_back(origin, wire)
+        pool.at(origin).give_back(wire)
         await app.closed.wait()
         for _ in range(100):  # turns of the loop in which the end of the connection arrives
             await asyncio.sleep(0)
-        assert pool.take_idle(origin) is None
+        assert pool.at(origin).take_idle() is None
 
 
 async def test_the_number_of_kept_connections_is_limited(raw_upstream: RawUpstream) -> None:
     pool, origin = UpstreamPool(idle_each=1), UpstreamOrigin.of(Route("", raw_upstream.url))
-    wires = [await pool.connect(origin, 2) for _ in range(2)]
+    wires = [await pool.at(origin).connect(2) for _ in range(2)]
     for wire in wires:
         await exchange(wire)
-        pool.give_back(origin, wire)
+        pool.at(origin).give_back(wire)
     assert [wire.reusable for wire in wires] == [True, False]
     pool.close()
     assert not wires[0].reusable
@@ -78,11 +78,11 @@ async def test_the_number_of_kept_connections_is_limited(raw_upstream: RawUpstre
 
 async def test_a_connection_that_was_idle_too_long_is_closed(raw_upstream: RawUpstream) -> None:
     pool, origin = UpstreamPool(idle_seconds=0.05), UpstreamOrigin.of(Route("", raw_upstream.url))
-    wire = await pool.connect(origin, 2)
+    wire = await pool.at(origin).connect(2)
     await exchange(wire)
-    pool.give_back(origin, wire)
+    pool.at(origin).give_back(wire)
     await asyncio.wait_for(raw_upstream.connections[0].closed.wait(), 5)
-    assert pool.take_idle(origin) is None
+    assert pool.at(origin).take_idle() is None
 
 
 def test_apps_with_different_tls_settings_share_no_connection() -> None:
@@ -94,7 +94,7 @@ def test_apps_with_different_tls_settings_share_no_connection() -> None:
 async def test_an_unreachable_app_is_reported_with_its_origin() -> None:
     origin = UpstreamOrigin.of(Route("", f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(NoConnection, match=r"http://127\.0\.0\.1:"):
-        await UpstreamPool().connect(origin, 2)
+        await UpstreamPool().at(origin).connect(2)
 
 
 @pytest.mark.both_loops
@@ -105,7 +105,7 @@ async def test_a_plain_answer_to_a_tls_handshake_is_reported_as_such() -> None:
 
     async with app_that(script) as app:
         with pytest.raises(NoConnection, match=r"no TLS; for an app without TLS write http://"):
-            await UpstreamPool().connect(UpstreamOrigin.of(Route("", app.url.replace("http:", "https:"))), 5)
+            await UpstreamPool().at(UpstreamOrigin.of(Route("", app.url.replace("http:", "https:")))).connect(5)
 
 
 @pytest.mark.both_loops
@@ -115,7 +115,7 @@ async def test_a_tls_alert_as_answer_to_plain_http_is_reported_as_such(tmp_path:
         writer.write(b"\x15\x03\x01\x00\x02\x02\x46")
 
     async with app_that(script) as app:
-        wire = await UpstreamPool().connect(UpstreamOrigin.of(Route("", app.url)), 5)
+        wire = await UpstreamPool().at(UpstreamOrigin.of(Route("", app.url))).connect(5)
         wire.begin("GET")
         await wire.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         with pytest.raises(BadResponse, match=r"TLS, not HTTP; for an app with TLS write https://"):
@@ -129,7 +129,7 @@ async def test_a_tls_handshake_that_does_not_end_is_a_timeout() -> None:
 
     async with app_that(script) as app:
         with pytest.raises(TooSlow, match="no TLS handshake in"):
-            await UpstreamPool().connect(UpstreamOrigin.of(Route("", app.url.replace("http:", "https:"))), 0.2)
+            await UpstreamPool().at(UpstreamOrigin.of(Route("", app.url.replace("http:", "https:")))).connect(0.2)
 
 
 @pytest.mark.row("GW-33")
@@ -148,8 +148,9 @@ async def test_a_private_authority_is_trusted_where_the_route_names_it(tmp_path:
     server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
     url = f"https://127.0.0.1:{port}"
     with pytest.raises(NoConnection, match=r"see tls\.upstreams\.ca_file"):
-        await pool.connect(UpstreamOrigin.of(Route("", url)), 2)
-    wire = await pool.connect(UpstreamOrigin.of(Route("", url, tls=TlsSettings(ca_file=str(tmp_path / "ca.pem")))), 2)
+        await pool.at(UpstreamOrigin.of(Route("", url))).connect(2)
+    trusting = Route("", url, tls=TlsSettings(ca_file=str(tmp_path / "ca.pem")))
+    wire = await pool.at(UpstreamOrigin.of(trusting)).connect(2)
     await exchange(wire)
     wire.abort()
     server.close()
@@ -161,7 +162,7 @@ async def test_a_silent_first_address_of_a_name_does_not_hide_the_second(
 ) -> None:
     async with silent_address() as silent:
         addresses(monkeypatch, silent, ("127.0.0.1", raw_upstream.port))
-        wire = await UpstreamPool().connect(UpstreamOrigin.of(Route("", "http://app.internal")), 5)
+        wire = await UpstreamPool().at(UpstreamOrigin.of(Route("", "http://app.internal"))).connect(5)
         await exchange(wire)
         wire.abort()
 
@@ -170,4 +171,4 @@ async def test_a_name_whose_addresses_are_all_silent_is_too_slow(monkeypatch: py
     async with silent_address() as silent:
         addresses(monkeypatch, silent)
         with pytest.raises(TooSlow, match=r"no connection in 0\.5 s"):
-            await UpstreamPool().connect(UpstreamOrigin.of(Route("", "http://app.internal")), 0.5)
+            await UpstreamPool().at(UpstreamOrigin.of(Route("", "http://app.internal"))).connect(0.5)

@@ -10,6 +10,7 @@ from gateway.web import service_worker_scripts
 from gateway.web.request_check import asks_for_service_worker
 from tests.fixtures.proxy_server import (
     HOST,
+    VALUE,
     ProxyServer,
     body_of,
     fields_of,
@@ -99,7 +100,7 @@ async def test_an_update_by_a_session_that_does_not_open_the_route_unregisters_t
     raw_upstream: RawUpstream,
 ) -> None:
     async with gateway(site(raw_upstream)) as server:
-        server.sessions.known["tag.secret"] = session(routes=("/plain",))
+        server.sessions.known[VALUE] = session(routes=("/plain",))
         assert is_unregistering(await asked(raw_upstream, server, "/worker/sw.js"))
 
 

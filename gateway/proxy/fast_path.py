@@ -1,0 +1,538 @@
+"""Passes a plain request of a signed-in user to its app without aiohttp's request, tasks or timers.
+
+`FastConnection.take` looks at one whole head without a body. It takes it if the request is plain, its session is known
+and the decision is "forward". Any other head, also one that must be rejected, it leaves to aiohttp's application. Both
+ways decide by the same functions (`request_kinds`). A request that fails before the browser got a byte is handed over
+with its failure, and the application answers with a problem page.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from gateway.domain.configuration import Configuration
+from gateway.domain.errors import GatewayError
+from gateway.domain.ports import Clock, Random
+from gateway.domain.session import Session
+from gateway.domain.tasks import BackgroundTasks
+from gateway.domain.tenant import Tenant
+from gateway.proxy import headers
+from gateway.proxy.answers import PlainAnswer
+from gateway.proxy.deadlines import Deadlines
+from gateway.proxy.forward import Failed
+from gateway.proxy.head_lines import AnswerLines, RequestLines, Role, split_fields
+from gateway.proxy.request_kinds import METHODS, RequestKind, RequestKinds, RoutedKind, encoded
+from gateway.proxy.session_stream import OpenStreams
+from gateway.proxy.upstream_connection import AppError, NoConnection, TooSlow, UpstreamConnection, UpstreamResponse
+from gateway.proxy.upstream_pool import UpstreamPool
+from gateway.sessions.session_key import SessionKey, of_cookie
+from gateway.sessions.sessions import Sessions
+from gateway.web import cookies
+from gateway.web.client_address import client_address, is_trusted_peer
+from gateway.web.cookies import Cookie, TooLarge
+from gateway.web.middleware import ID_BYTES, is_request_id
+from gateway.web.request_check import MAX_HEADER_BYTES, MAX_TARGET, is_cookie_field, is_query
+
+_VERSION = b"HTTP/1.1"
+_NEVER = float("inf")
+
+
+class FastPath:
+    """What the fast paths of all connections share."""
+
+    def __init__(
+        self,
+        *,
+        configuration: Callable[[], Configuration],
+        sessions: Sessions,
+        pool: UpstreamPool,
+        streams: OpenStreams,
+        clock: Clock,
+        random: Random,
+        tasks: BackgroundTasks,
+    ) -> None:
+        self._configuration = configuration
+        self._pool = pool
+        self.sessions = sessions
+        self.streams = streams
+        self.clock = clock
+        self.random = random
+        self.tasks = tasks
+        self.lines = RequestLines()
+        self.deadlines = Deadlines()
+        self._answer_lines = AnswerLines()
+        self._kinds: RequestKinds | None = None
+        sessions.on_end(self._cut, self._live)
+
+    def kinds(self) -> RequestKinds:
+        """The kinds of requests under the configuration in force."""
+        configuration = self._configuration()
+        if self._kinds is None or self._kinds.configuration is not configuration:
+            self._kinds = RequestKinds(configuration, self._pool, self._answer_lines)
+        return self._kinds
+
+    def _cut(self, session_id: str) -> None:
+        """Cut what is under way of a session that has ended."""
+        for exchange in self._under_way():
+            if exchange.session is not None and exchange.session.id == session_id:
+                exchange.cut()
+
+    def _live(self) -> list[str]:
+        return [exchange.session.id for exchange in self._under_way() if exchange.session is not None]
+
+    def _under_way(self) -> "tuple[FastConnection, ...]":
+        return cast("tuple[FastConnection, ...]", self.deadlines.under_way)
+
+
+class FastConnection:
+    """The fast path of one client connection: one request after the other, each with its answer.
+
+    `answered` is called after an answer, with True if the connection ends now. `hand_over` is called with a head that
+    was taken and that aiohttp's application must answer after all.
+    """
+
+    def __init__(
+        self,
+        path: FastPath,
+        transport: asyncio.Transport,
+        peer: str | None,
+        *,
+        answered: Callable[[bool], None],
+        hand_over: Callable[[bytes, Failed | None], None],
+    ) -> None:
+        self._path = path
+        self._transport = transport
+        self._peer = peer
+        self._answered = answered
+        self._hand_over = hand_over
+        self.ending = False
+        """Whether the process ends: the connection closes after this answer."""
+        self._loop = asyncio.get_running_loop()
+        self._paused = False
+        self.deadline = _NEVER
+        self.session: Session | None = None
+        """That of the request under way."""
+        self._under_way = False
+        # ---- what the last head meant
+        self._block = b""
+        self._kind: RequestKind | None = None
+        self._kinds: RequestKinds | None = None
+        self._method = b""
+        self._keys: tuple[bytes, ...] = ()
+        self._lines: list[bytes] = []
+        self._passed = b""
+        self._cookie = b""
+        self._cookies: _Cookies | None = None
+        self._given_id = b""
+        self._client_line = b""
+        self._credentials = b""
+        self._credentials_for: tuple[Session | None, RoutedKind | None, _Cookies | None] = (None, None, None)
+        # ---- the exchange under way
+        self._routed: RoutedKind | None = None
+        self._head = b""
+        self._target = b""
+        self._wire: UpstreamConnection | None = None
+        self._kept = False
+        self._request_id = b""
+        self._renewed = b""
+        self._begun = False
+        self._left = 0
+        self._chunked = False
+        self._keeps_app = False
+        self._ends_at = _NEVER
+        self._between = _NEVER
+
+    # ---- the request
+
+    def take(self, head: bytes) -> bool:
+        """Take a request, of which `head` is all; False: it is not for the fast path, and nothing has happened."""
+        end = head.find(b"\r\n")
+        method, _, rest = head[:end].partition(b" ")
+        target, _, version = rest.partition(b" ")
+        if version != _VERSION or method not in METHODS or len(target) > MAX_TARGET:
+            return False
+        kinds = self._path.kinds()
+        block = head[end + 2 : -4]
+        if (block != self._block or method != self._method or kinds is not self._kinds) and not self._read(
+            kinds, method, block
+        ):
+            return False
+        kind, given = self._kind, self._cookies
+        path, mark, query = target.partition(b"?")
+        if kind is None or given is None or (query and not is_query(query)):
+            return False
+        found = kind.targets.find(path)
+        if found is None:
+            return False
+        routed = kind.routed.get(found.route.path) or kinds.routed(kind, found.route)
+        self._head, self._routed, self._target = head, routed, found.path + mark + query
+        session = self._path.sessions.held(kind.tenant, given.place)
+        if session is not None:
+            return self._begin(session)
+        self._under_way = True
+        self._path.tasks.start(self._ask(kind.tenant, given.value), "session of a request")
+        return True
+
+    def _read(self, kinds: RequestKinds, method: bytes, block: bytes) -> bool:
+        """Read the field lines of a head; False: the usual way decides."""
+        self._kind, self._block = None, b""
+        lines = split_fields(block)
+        if lines is None or len(block) + len(lines) > MAX_HEADER_BYTES:
+            return False
+        known = self._path.lines
+        keys, passed, given_id, hops = [method], [], b"", False
+        cookie = None
+        for text in lines:
+            key, part, role, value = known[text]
+            if role is not Role.NONE:
+                if role is Role.COOKIE and cookie is None:
+                    cookie = value
+                elif role is Role.REQUEST_ID and not given_id:
+                    given_id = value
+                elif role is Role.FORWARDED_FOR:
+                    hops = True
+                else:
+                    return False
+            keys.append(key)
+            passed.append(part)
+        if cookie is None:
+            return False
+        self._passed = b"".join(passed)
+        kind = kinds.of(tuple(keys), lines, self._passed)
+        if kind is None or not self._reads_client(kinds, lines, given_id, hops=hops):
+            return False
+        if cookie != self._cookie or self._cookies is None or self._cookies.tenant is not kind.tenant:
+            self._cookie, self._cookies = cookie, _Cookies.read(cookie, kind.tenant)
+            if self._cookies is None:
+                return False
+        self._kinds, self._kind, self._method, self._block = kinds, kind, method, block
+        return True
+
+    def _reads_client(self, kinds: RequestKinds, lines: list[bytes], given_id: bytes, *, hops: bool) -> bool:
+        """Read who the client is; False where the usual way has something to tell or to reject."""
+        trusted = kinds.configuration.gateway.trusted_proxies
+        by_proxy = bool(hops or given_id) and is_trusted_peer(self._peer, trusted)
+        self._given_id = given_id if by_proxy and is_request_id(given_id.decode()) else b""
+        if hops and not by_proxy:
+            return False
+        meanings = [self._path.lines[line] for line in lines] if hops else []
+        forwarded = [one.value.decode() for one in meanings if one.role is Role.FORWARDED_FOR]
+        address = client_address(self._peer, forwarded, trusted)
+        if address is None:
+            return False
+        self._client_line = encoded(((headers.FORWARDED_FOR, address),))
+        return True
+
+    async def _ask(self, tenant: Tenant, cookie: str) -> None:
+        """Ask the store for a session of which no copy is here."""
+        try:
+            session = await self._path.sessions.current(tenant, cookie)
+        except GatewayError:
+            session = None  # the application asks again, and tells the user
+        except BaseException:
+            self._under_way = False
+            self._transport.abort()
+            raise
+        if not self._under_way:
+            return  # the client is gone
+        self._under_way = False
+        if session is None or not self._begin(session):
+            self._give_to_application(None)
+
+    def _begin(self, session: Session) -> bool:
+        """Send the request; False: the user may not make it."""
+        routed, given = self._routed, self._cookies
+        assert routed is not None  # noqa: S101 - for the type checker
+        assert given is not None  # noqa: S101
+        last_session, last_routed, last_cookies = self._credentials_for
+        if session is not last_session or routed is not last_routed or given is not last_cookies:
+            if not routed.opens(session):
+                return False
+            self._credentials = routed.credentials(session, given.kept)
+            self._credentials_for = (session, routed, given)
+        path = self._path
+        self._renewed = b""
+        if routed.private and given.token != session.tokens.access:
+            cookie = cookies.token(routed.kind.tenant, session, path.clock.now())
+            if not isinstance(cookie, TooLarge):
+                self._renewed = b"Set-Cookie: %b\r\n" % cookie.encode()
+        self._request_id = self._given_id or path.random.token_bytes(ID_BYTES).hex().encode()
+        self.session, self._under_way, self._begun = session, True, False
+        self._ends_at = self._loop.time() + session.ends_at - path.clock.now()
+        wire = routed.app.take_idle()
+        if wire is None:
+            path.tasks.start(self._connect(routed), "connection to an app")
+        else:
+            self._kept = True
+            self._send(routed, wire)
+        return True
+
+    async def _connect(self, routed: RoutedKind) -> None:
+        self._wire = None
+        try:
+            wire = await routed.app.connect(routed.route.timeouts.connect)
+        except AppError as error:
+            if self._under_way:
+                self._fail(error)
+            return
+        if not self._under_way:
+            routed.app.give_back(wire)
+            return
+        self._kept = False
+        self._send(routed, wire)
+
+    def _send(self, routed: RoutedKind, wire: UpstreamConnection) -> None:
+        self._wire = wire
+        timeouts = routed.route.timeouts
+        self._between = timeouts.between_bytes or _NEVER
+        self.deadline = min(self._loop.time() + timeouts.first_byte, self._ends_at)
+        self._path.deadlines.add(self)
+        wire.begin_for(self, self._method.decode())
+        whole = (
+            self._method,
+            b" ",
+            self._target,
+            b" HTTP/1.1\r\n",
+            routed.host,
+            self._passed,
+            self._credentials,
+            self._client_line,
+            routed.forwarded,
+            b"X-Request-ID: ",
+            self._request_id,
+            b"\r\n\r\n",
+        )
+        if not wire.send(b"".join(whole)):
+            self._lost(wire, NoConnection("connection lost"))
+
+    # ---- the answer
+
+    def received(self, data: bytes) -> None:
+        """Take bytes of an answer that is read here."""
+        if self._begun:
+            self._pass(data)
+            return
+        end, wire, routed = data.find(b"\r\n\r\n"), self._wire, self._routed
+        assert wire is not None  # noqa: S101 - for the type checker
+        assert routed is not None  # noqa: S101
+        answer = routed.answers.read(data[:end]) if end >= 0 else None
+        if answer is None:
+            wire.parse(data)
+            if self._wire is wire:
+                self.progressed()
+            return
+        self._answer(answer, data[end + 4 :])
+
+    def _answer(self, answer: PlainAnswer, body: bytes) -> None:
+        """Send the head of a plain answer, with the part of the body that arrived with it."""
+        rule = answer.rule
+        self._keeps_app = rule.keep_alive
+        self._left = answer.length or 0
+        self._chunked = False
+        self._begin_answer(events=rule.events)
+        framing = b"" if answer.declared is None else b"Content-Length: %d\r\n" % answer.declared
+        parts = (answer.head, self._renewed, b"X-Request-ID: ", self._request_id, b"\r\n", framing, self._closing())
+        self._pass(body, b"".join(parts) + b"\r\n")
+
+    def _pass(self, data: bytes, head: bytes = b"") -> None:
+        """Send a part of a body whose length is known."""
+        left = self._left - len(data)
+        if left < 0:
+            self._keeps_app, data, left = False, data[: self._left], 0
+        self._left = left
+        if head or data:
+            self._transport.write(head + data)
+        if left:
+            self._wait_for_more()
+        else:
+            wire = self._wire
+            assert wire is not None  # noqa: S101 - for the type checker
+            wire.end_for_reader(keep_alive=self._keeps_app)
+            self._finish()
+
+    def progressed(self) -> None:
+        """Take what the parser of the connection has read of an answer that is not plain."""
+        wire = self._wire
+        if wire is None:
+            return
+        if not self._begun:
+            answer = wire.answered
+            if answer is None:
+                if wire.error is not None:
+                    self._lost(wire, wire.error)
+                return
+            self._answer_parsed(answer)
+        if data := wire.taken():
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if wire.complete:
+            if self._chunked:
+                self._transport.write(b"0\r\n\r\n")
+            wire.leave()
+            self._finish()
+        elif wire.error is not None:
+            self._abort()
+        else:
+            if not self._paused:
+                wire.release()
+            self._wait_for_more()
+
+    def _answer_parsed(self, answer: UpstreamResponse) -> None:
+        routed = self._routed
+        assert routed is not None  # noqa: S101 - for the type checker
+        fields = routed.answer_fields(answer)
+        self._chunked = answer.length is None and not answer.empty
+        self._begin_answer(events=headers.is_event_stream(answer.all("content-type")))
+        if self._chunked:
+            framing = b"Transfer-Encoding: chunked\r\n"
+        else:
+            known = answer.length is not None and answer.status != 204
+            framing = b"Content-Length: %d\r\n" % (answer.length or 0) if known else b""
+        first = f"HTTP/1.1 {answer.status} {answer.reason}\r\n".encode("latin-1")
+        parts = (
+            first,
+            encoded(fields),
+            self._renewed,
+            b"X-Request-ID: ",
+            self._request_id,
+            b"\r\n",
+            framing,
+            self._closing(),
+            b"\r\n",
+        )
+        self._transport.write(b"".join(parts))
+
+    def _begin_answer(self, *, events: bool) -> None:
+        self._begun = True
+        if events:
+            self._between = _NEVER
+            self._path.streams.add(self.cut)
+
+    def _closing(self) -> bytes:
+        return b"Connection: close\r\n" if self._closes else b""
+
+    @property
+    def _closes(self) -> bool:
+        return self.ending or (self._kind is not None and self._kind.closes)
+
+    def _wait_for_more(self) -> None:
+        """The time for the next part begins, unless the browser has to take the one before it first."""
+        wait = _NEVER if self._paused else self._loop.time() + self._between
+        sooner = min(wait, self._ends_at)
+        moved_up = sooner < self.deadline
+        self.deadline = sooner
+        if moved_up:
+            self._path.deadlines.add(self)
+
+    def _finish(self) -> None:
+        """The answer has been sent."""
+        wire, routed = self._wire, self._routed
+        closes = self._closes
+        self._leave()
+        if wire is not None and routed is not None:
+            routed.app.give_back(wire)
+        self._answered(closes)
+
+    def _leave(self) -> None:
+        """No request is under way any more."""
+        self._path.deadlines.remove(self)
+        if self._between == _NEVER:
+            self._path.streams.discard(self.cut)
+        self._under_way, self._wire, self.session, self._head = False, None, None, b""
+
+    # ---- what goes wrong
+
+    def _lost(self, wire: UpstreamConnection, error: AppError) -> None:
+        """The app did not answer: send the request again if its connection was an old one, else fail."""
+        wire.leave()
+        wire.abort()
+        if self._kept and not wire.heard and isinstance(error, NoConnection) and self._routed is not None:
+            self._kept, self._wire = False, None
+            self._path.deadlines.remove(self)
+            self._path.tasks.start(self._connect(self._routed), "connection to an app")
+        else:
+            self._fail(error)
+
+    def _fail(self, error: AppError) -> None:
+        self._give_to_application(Failed.of(error))
+
+    def _give_to_application(self, failed: Failed | None) -> None:
+        head = self._head
+        self._leave()
+        self._hand_over(head, failed)
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed: of the session, of the app's answer, or of its next part."""
+        wire = self._wire
+        if now >= self._ends_at or self._begun or wire is None:
+            self.cut()
+            return
+        wire.leave()
+        wire.abort()
+        first_byte = self._routed.route.timeouts.first_byte if self._routed else 0
+        self._fail(TooSlow(f"no answer in {first_byte:g} s"))
+
+    def cut(self) -> None:
+        """Pass nothing more in either direction."""
+        self._abort()
+
+    def _abort(self) -> None:
+        """Cut the connection, so that a part is never taken for the whole."""
+        self.client_lost()
+        self._transport.abort()
+
+    def client_lost(self) -> None:
+        """The client is gone."""
+        if not self._under_way:
+            return
+        wire = self._wire
+        self._leave()
+        if wire is not None:
+            wire.leave()
+            wire.abort()
+
+    # ---- the pace of the client
+
+    def pause(self) -> None:
+        """The client takes nothing more for now: the app has to wait."""
+        self._paused = True
+        if self._wire is not None:
+            self._wire.hold()
+            if self._begun:
+                self.deadline = self._ends_at
+
+    def resume(self) -> None:
+        """The client takes more."""
+        self._paused = False
+        if self._wire is not None:
+            self._wire.release()
+            if self._begun:
+                self._wait_for_more()
+
+
+class _Cookies:
+    """What the `Cookie` field of a request means."""
+
+    __slots__ = ("kept", "place", "tenant", "token", "value")
+
+    def __init__(
+        self, tenant: Tenant, value: str, place: SessionKey, *, token: str | None, kept: tuple[str, ...]
+    ) -> None:
+        self.tenant = tenant
+        self.value = value
+        self.place = place
+        self.token = token
+        self.kept = kept
+
+    @classmethod
+    def read(cls, field: bytes, tenant: Tenant) -> "_Cookies | None":
+        """None: no session cookie that the gateway can have made, or a field that must be rejected."""
+        text = field.decode("latin-1")
+        if not is_cookie_field(text):
+            return None
+        found = cookies.read((text,))
+        value = found.get(cookies.name_of(Cookie.SESSION, tenant))
+        place = of_cookie(tenant.id, value) if value else None
+        if value is None or place is None:
+            return None
+        kept = headers.kept_cookies((text,), tenant)
+        return cls(tenant, value, place, token=found.get(tenant.token_cookie.name), kept=kept)

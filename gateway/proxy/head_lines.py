@@ -1,0 +1,134 @@
+"""Reads the lines of plain heads, of requests and of answers, and remembers what each line means.
+
+Pure. A line that was seen before costs one look-up. A line of a name that decides nothing has its name as its `key`:
+all its values mean the same. Of every other line the key is the whole line, so what was decided for a head holds for
+each head with the same keys. A line that is not plain has no meaning here: another parser reads its whole message.
+"""
+
+import re
+from enum import Enum, auto
+from typing import NamedTuple
+
+from gateway.proxy import headers
+from gateway.web.request_check import MAX_HEADERS
+
+MOST_LINES = 4096
+"""Lines remembered in all."""
+_LONGEST = 512
+"""Bytes of a line that is remembered, at most."""
+
+_NAME = re.compile(rb"[!#$%&'*+^`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e]*")
+_ANSWER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_ANSWER_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_READ_BY_DECISIONS = frozenset(
+    (
+        b"connection",
+        b"host",
+        b"origin",
+        b"sec-fetch-dest",
+        b"sec-fetch-mode",
+        b"sec-fetch-site",
+        b"access-control-request-method",
+        b"access-control-request-headers",
+        b"service-worker",
+    )
+)
+_NOT_PLAIN = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"))
+_READ_OF_ANSWERS = frozenset(
+    (
+        b"cache-control",
+        b"connection",
+        b"content-location",
+        b"content-type",
+        b"link",
+        b"location",
+        b"refresh",
+        b"set-cookie",
+    )
+)
+_SECRET = frozenset((b"authorization", b"proxy-authorization", b"set-cookie"))
+"""Lines that are read anew each time: no secret stays in memory."""
+
+
+class Role(Enum):
+    """What is to be done with a line besides what its key says."""
+
+    NONE = auto()
+    NOT_PLAIN = auto()
+    COOKIE = auto()
+    FORWARDED_FOR = auto()
+    REQUEST_ID = auto()
+    LENGTH = auto()
+
+
+class Line(NamedTuple):
+    """The meaning of a line. `passed`: what the other side gets of it, with its line end; b"" for nothing."""
+
+    key: bytes
+    passed: bytes
+    role: Role
+    value: bytes
+
+
+_NOT_PLAIN_LINE = Line(b"", b"", Role.NOT_PLAIN, b"")
+_ROLES = {b"x-forwarded-for": Role.FORWARDED_FOR, b"x-request-id": Role.REQUEST_ID}
+
+
+class RequestLines(dict[bytes, Line]):
+    """The meanings of field lines of requests."""
+
+    def __missing__(self, line: bytes) -> Line:
+        name, colon, value = line.partition(b":")
+        if not colon or not _NAME.fullmatch(name):
+            return _NOT_PLAIN_LINE
+        key, value = name.lower(), value.strip(b" \t")
+        if key == b"cookie":  # `request_check.is_cookie_field` judges it
+            return Line(key, b"", Role.COOKIE, value)
+        if key in _NOT_PLAIN or not _VALUE.fullmatch(value):
+            return _NOT_PLAIN_LINE
+        if key in _ROLES:
+            return Line(key, b"", _ROLES[key], value)
+        passed = b"" if headers.is_managed(key.decode()) else b"%b: %b\r\n" % (name, value)
+        meaning = Line(line if key in _READ_BY_DECISIONS else key, passed, Role.NONE, value)
+        return _remembered(self, line, key, meaning)
+
+
+class AnswerLines(dict[bytes, Line]):
+    """The meanings of field lines of answers. `passed` is what the browser gets where nothing is rewritten."""
+
+    def __missing__(self, line: bytes) -> Line:
+        name, colon, value = line.partition(b":")
+        value = value.strip(b" \t")
+        if not colon or not _ANSWER_NAME.fullmatch(name) or not _ANSWER_VALUE.fullmatch(value):
+            return _NOT_PLAIN_LINE
+        key = name.lower()
+        if key == b"content-length":
+            meaning = Line(key, b"", Role.LENGTH, value) if _LENGTH.fullmatch(value) else _NOT_PLAIN_LINE
+        elif key in _NOT_PLAIN:
+            return _NOT_PLAIN_LINE
+        else:
+            special = key in _READ_OF_ANSWERS or key.startswith(b"access-control-")
+            meaning = Line(line if special else key, b"%b: %b\r\n" % (name, value), Role.NONE, value)
+        return _remembered(self, line, key, meaning)
+
+
+def split_fields(block: bytes) -> list[bytes] | None:
+    """The field lines of a head, without its first line and its end; None: there are too many."""
+    lines = block.split(b"\r\n")
+    return lines if len(lines) <= MAX_HEADERS else None
+
+
+def decoded(lines: list[bytes]) -> tuple[tuple[str, str], ...]:
+    """The fields of plain lines, one character a byte."""
+    pairs = (line.decode("latin-1").partition(":") for line in lines)
+    return tuple((name, value.strip(" \t")) for name, _, value in pairs)
+
+
+def _remembered(known: dict[bytes, Line], line: bytes, key: bytes, meaning: Line) -> Line:
+    if len(line) <= _LONGEST and key not in _SECRET:
+        if len(known) >= MOST_LINES:
+            known.clear()
+        known[line] = meaning
+    return meaning

@@ -1,0 +1,189 @@
+"""What is decided once for all plain requests of one kind, and kept while the configuration stands.
+
+A kind is the method and the keys of all field lines (`head_lines`). Its meaning comes from the functions that judge
+every other request: the check, the route matcher, `authorize`, and the header rules. Where their result depends on more
+than the kind, or is anything else than "forward", a request takes the usual way.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.domain.configuration import Configuration
+from gateway.domain.session import Session
+from gateway.domain.tenant import Route, Tenant, longest_match
+from gateway.proxy import headers, routing
+from gateway.proxy.answers import AnswerRules
+from gateway.proxy.authorization import Forward, authorize
+from gateway.proxy.blocked_endpoints import folded
+from gateway.proxy.head_lines import AnswerLines, decoded
+from gateway.proxy.headers import HeaderFields
+from gateway.proxy.routing import RouteMatch
+from gateway.proxy.upstream_connection import UpstreamResponse
+from gateway.proxy.upstream_pool import Upstream, UpstreamOrigin, UpstreamPool
+from gateway.web.request_check import Checked, RequestHead, asks_for_service_worker, check, listed
+
+METHODS = frozenset((b"GET", b"HEAD", b"DELETE"))
+"""Methods of plain requests: they have no body, may be sent again, and are never a preflight."""
+MOST_KINDS = 1024
+MOST_PATHS = 2048
+"""Kinds, and paths of one tenant, that are remembered."""
+_LONGEST_PATH = 256
+_OWN_SITE = (None, "same-origin", "none")
+"""Values of `Sec-Fetch-Site` for which no decision reads `Referer`."""
+_PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9_~$@=-]+(?:\.[A-Za-z0-9_~$@=-]+)*)+/?|/")
+_MAY_BE_BLOCKED = re.compile(rb"/(?:keycloaklogin|agent|admin|realms)(?:/|$)", re.IGNORECASE)
+_NOT_IN_A_BASE = re.compile(r"keycloaklogin|agent|admin|realms", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The route of a path, and the path that its app gets."""
+
+    route: Route
+    path: bytes
+
+
+class Targets:
+    """The targets of one tenant's paths."""
+
+    def __init__(self, tenant: Tenant, prefix: str) -> None:
+        self._tenant = tenant
+        self._prefix = prefix
+        self._own = folded(tuple(prefix.split("/")))
+        self._known: dict[bytes, Target | None] = {}
+        self._simple = len(self._own) == 1 and not any(
+            _NOT_IN_A_BASE.search(routing.upstream_target(route, _bare(route.path or "/"))) for route in tenant.routes
+        )
+
+    def find(self, path: bytes) -> Target | None:
+        """The target of a path; None: the usual way decides, or the app does not get such a path."""
+        try:
+            return self._known[path]
+        except KeyError:
+            found = self._plain(path) if self._simple and _PLAIN_PATH.fullmatch(path) else self._checked(path)
+        if len(path) <= _LONGEST_PATH:
+            if len(self._known) >= MOST_PATHS:
+                self._known.clear()
+            self._known[path] = found
+        return found
+
+    def _plain(self, path: bytes) -> Target | None:
+        """As `_checked`, for a path that every server reads alike."""
+        text = path.decode()
+        segments = tuple(text.split("/")[1:])
+        if len(segments) > 64 or _MAY_BE_BLOCKED.search(path):
+            return self._checked(path)
+        if segments[0].casefold() == self._own[0] or text in self._tenant.public_paths:
+            return None
+        route = longest_match(self._tenant.routes, segments)
+        return None if route is None else Target(route, routing.upstream_target(route, _bare(text)).encode())
+
+    def _checked(self, path: bytes) -> Target | None:
+        checked = check(RequestHead("GET", path.decode("latin-1"), (1, 1), (("Host", "host"),)))
+        match = routing.find(checked, self._tenant, self._prefix) if isinstance(checked, Checked) else None
+        if not isinstance(match, RouteMatch) or match.public:
+            return None
+        return Target(match.route, match.target.encode("latin-1"))
+
+
+class RoutedKind:
+    """The requests of one kind to the app of one route."""
+
+    def __init__(self, kind: "RequestKind", route: Route, app: Upstream, lines: AnswerLines) -> None:
+        self.kind = kind
+        self.route = route
+        self.app = app
+        self.private = not route.shared_cache
+        checked, tenant = kind.checked, kind.tenant
+        self._match = RouteMatch(route, "/")
+        self.host = encoded((("Host", headers.app_host(checked, route, tenant)),))
+        self.forwarded = encoded(headers.forwarded_fields(checked, route, tenant))
+        self.answers = AnswerRules(checked, route, tenant, kind.prefix, lines, private=self.private)
+
+    def opens(self, session: Session) -> bool:
+        """Whether the session's user may make these requests."""
+        kind = self.kind
+        return isinstance(authorize(kind.checked, kind.tenant, self._match, session, kind.prefix), Forward)
+
+    def credentials(self, session: Session, cookies: Sequence[str]) -> bytes:
+        """The lines with the identity of the user, and with the client's own `cookies`."""
+        return encoded(headers.credential_fields(self.kind.checked, self._match, self.kind.tenant, session, cookies))
+
+    def answer_fields(self, answer: UpstreamResponse) -> HeaderFields:
+        """The fields of an answer for the browser, without framing."""
+        kind = self.kind
+        return headers.answer_fields(
+            answer.status, answer.fields, kind.checked, self.route, kind.tenant, kind.prefix, private=self.private
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKind:
+    """The requests with one method and the same keys of field lines."""
+
+    checked: Checked
+    tenant: Tenant
+    prefix: str
+    targets: Targets
+    closes: bool
+    """Whether the client ends the connection after the answer."""
+    routed: dict[str, RoutedKind]
+
+
+class RequestKinds:
+    """The kinds under one configuration."""
+
+    def __init__(self, configuration: Configuration, pool: UpstreamPool, lines: AnswerLines) -> None:
+        self.configuration = configuration
+        self._pool = pool
+        self._lines = lines
+        self._targets: dict[str, Targets] = {}
+        self._known: dict[tuple[bytes, ...], RequestKind | None] = {}
+
+    def of(self, keys: tuple[bytes, ...], lines: list[bytes], passed: bytes) -> RequestKind | None:
+        """The kind of a request; None: the usual way decides.
+
+        `keys`: the method and the keys of `lines`. `passed`: what the app gets of the lines.
+        """
+        try:
+            return self._known[keys]
+        except KeyError:
+            found = self._made(keys[0].decode(), decoded(lines), passed)
+        if len(self._known) >= MOST_KINDS:
+            self._known.clear()
+        self._known[keys] = found
+        return found
+
+    def routed(self, kind: RequestKind, route: Route) -> RoutedKind:
+        """The requests of this kind to the app of `route`."""
+        found = kind.routed.get(route.path)
+        if found is None:
+            app = self._pool.at(UpstreamOrigin.of(route))
+            found = kind.routed[route.path] = RoutedKind(kind, route, app, self._lines)
+        return found
+
+    def _made(self, method: str, fields: HeaderFields, passed: bytes) -> RequestKind | None:
+        head = RequestHead(method, "/", (1, 1), fields)
+        checked = check(head)
+        if not isinstance(checked, Checked) or encoded(headers.client_fields(checked)) != passed:
+            return None
+        gateway = self.configuration.gateway
+        tenant = self.configuration.tenants_by_host.get(checked.host)
+        if tenant is None or not tenant.active or asks_for_service_worker(head):
+            return None
+        connection = listed(checked.all("connection"))
+        if checked.header("sec-fetch-site") not in _OWN_SITE or not connection <= {"keep-alive", "close"}:
+            return None
+        if tenant.id not in self._targets:
+            self._targets[tenant.id] = Targets(tenant, gateway.prefix)
+        return RequestKind(checked, tenant, gateway.prefix, self._targets[tenant.id], "close" in connection, {})
+
+
+def encoded(fields: HeaderFields) -> bytes:
+    """Field lines on the wire."""
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
+
+
+def _bare(path: str) -> Checked:
+    return Checked("GET", path, None, (), "", ())
