@@ -7,6 +7,7 @@ WebSockets and event streams, and lets running requests finish, all within `shut
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -202,6 +203,8 @@ async def serve(
         await stack.enter_async_context(running(tls.follow_files()))
         asking = await stack.enter_async_context(running(ring_check.repeat(stopping.asked, accepted=accepted)))
         watcher.loaded(configuration)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is not looked at again in each full collection
         log.info(
             "started",
             version=__version__,

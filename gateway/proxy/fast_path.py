@@ -125,6 +125,7 @@ class FastConnection:
         self._cookies: _Cookies | None = None
         self._given_id = b""
         self._client_line = b""
+        self._client_of: tuple[RequestKinds | None, tuple[str, ...]] = (None, ())
         self._credentials = b""
         self._credentials_for: tuple[Session | None, RoutedKind | None, _Cookies | None] = (None, None, None)
         # ---- the exchange under way
@@ -216,11 +217,13 @@ class FastConnection:
         if hops and not by_proxy:
             return False
         meanings = [self._path.lines[line] for line in lines] if hops else []
-        forwarded = [one.value.decode() for one in meanings if one.role is Role.FORWARDED_FOR]
-        address = client_address(self._peer, forwarded, trusted)
-        if address is None:
-            return False
-        self._client_line = encoded(((headers.FORWARDED_FOR, address),))
+        forwarded = tuple(one.value.decode() for one in meanings if one.role is Role.FORWARDED_FOR)
+        if (kinds, forwarded) != self._client_of:
+            address = client_address(self._peer, forwarded, trusted)
+            if address is None:
+                return False
+            self._client_of = kinds, forwarded
+            self._client_line = encoded(((headers.FORWARDED_FOR, address),))
         return True
 
     async def _ask(self, tenant: Tenant, cookie: str) -> None:

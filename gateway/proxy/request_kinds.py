@@ -8,6 +8,7 @@ than the kind, or is anything else than "forward", a request takes the usual way
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from gateway.domain.configuration import Configuration
 from gateway.domain.session import Session
@@ -53,7 +54,7 @@ class Targets:
         self._own = folded(tuple(prefix.split("/")))
         self._known: dict[bytes, Target | None] = {}
         self._simple = len(self._own) == 1 and not any(
-            _NOT_IN_A_BASE.search(routing.upstream_target(route, _bare(route.path or "/"))) for route in tenant.routes
+            _NOT_IN_A_BASE.search(urlsplit(route.to).path) for route in tenant.routes
         )
 
     def find(self, path: bytes) -> Target | None:
