@@ -170,9 +170,7 @@ async def serve(
     stopping = Shutdown(lambda: live.current().gateway.shutdown_timeout, leave=leave)
     stopping.follow_signals()
     limits = limits_for(raise_file_limit())
-    asyncio.get_running_loop().set_exception_handler(LoopErrors().handle)
-    # By default SIGHUP kills the process. Settings need no signal: they are watched.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, audit.follow_file)
+    prepare_loop(audit)
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(open_services(live.current, ring, audit=audit, metrics=metrics))
         store = services.store
@@ -203,8 +201,7 @@ async def serve(
         await stack.enter_async_context(running(tls.follow_files()))
         asking = await stack.enter_async_context(running(ring_check.repeat(stopping.asked, accepted=accepted)))
         watcher.loaded(configuration)
-        gc.collect()
-        gc.freeze()  # what lives as long as the process is not looked at again in each full collection
+        keep_for_good()
         log.info(
             "started",
             version=__version__,
@@ -223,6 +220,20 @@ async def serve(
         await following
         await asking
     log.info("stopped")
+
+
+def prepare_loop(audit: Audit) -> None:
+    """Set what this process does with errors that no task catches, and with SIGHUP."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(LoopErrors().handle)
+    # By default SIGHUP kills the process. Settings need no signal: they are watched.
+    loop.add_signal_handler(signal.SIGHUP, audit.follow_file)
+
+
+def keep_for_good() -> None:
+    """Collect garbage once; what is left lives as long as the process, and no later collection looks at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @asynccontextmanager

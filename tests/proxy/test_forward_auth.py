@@ -17,6 +17,7 @@ from gateway.web.request_check import RequestHead
 from tests.fixtures.asking_proxies import DEPLOY
 from tests.fixtures.proxy_server import (
     TOKEN,
+    VALUE,
     body_of,
     fields_of,
     gateway,
