@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.keycloak_admin import KeycloakAdmin
 from tests.fixtures.keycloak_admin import Person as User
 from tests.fixtures.person import PAGE, Person
 from tests.fixtures.site import Site
@@ -12,6 +13,13 @@ from tests.fixtures.stand_in_keycloak import StandIn
 pytestmark = pytest.mark.row("GW-40")
 UNTIL_RENEWAL = 250
 """Seconds after which a token of five minutes is renewed."""
+
+MAPPER = {
+    "name": "groups",
+    "protocol": "openid-connect",
+    "protocolMapper": "oidc-group-membership-mapper",
+    "config": {"claim.name": "groups", "full.path": "true", "access.token.claim": "true"},
+}
 
 
 def allow(site: Site, **users: list[str]) -> None:
@@ -83,3 +91,43 @@ async def test_the_login_for_a_denied_app_ends_at_its_page_without_a_loop(light_
         await signed_in(light_site, agent, light_site.user())
         assert await status(agent) == 403
         assert (await agent.get("/-/account")).status == 200
+
+
+def add_groups_claim(admin: KeycloakAdmin) -> None:
+    """Gives the sign-in client the mapper that writes the groups of a user into access tokens."""
+    (client,) = admin.request("GET", "clients", params={"clientId": "gateway-login"}).json()
+    models = f"clients/{client['id']}/protocol-mappers/models"
+    if not any(one["name"] == MAPPER["name"] for one in admin.request("GET", models).json()):
+        admin.request("POST", models, json=MAPPER)
+
+
+@pytest.mark.keycloak
+async def test_a_group_of_keycloak_opens_the_app_until_the_user_leaves_it(site: Site) -> None:
+    admin = site.keycloak.admin
+    add_groups_claim(admin)
+    user = site.user()
+    name = f"team-{user.username}"
+    admin.request("POST", "groups", json={"name": name})
+    (group,) = admin.request("GET", "groups", params={"search": name}).json()
+    allow(site, groups=[f"/{name}"])
+    admin.request("PUT", f"users/{user.id}/groups/{group['id']}")
+    async with site.person() as agent:
+        await signed_in(site, agent, user)
+        inside = await status(agent)
+        admin.request("DELETE", f"users/{user.id}/groups/{group['id']}")
+        site.clock.advance(UNTIL_RENEWAL)
+        assert [inside, await status(agent)] == [200, 403]
+
+
+@pytest.mark.keycloak
+async def test_a_role_of_a_client_in_keycloak_opens_the_app(site: Site) -> None:
+    admin, user = site.keycloak.admin, site.user()
+    (client,) = admin.request("GET", "clients", params={"clientId": "account"}).json()
+    role = admin.request("GET", f"clients/{client['id']}/roles/view-groups").json()
+    allow(site, roles=["account:view-groups"])
+    async with site.person() as agent:
+        await signed_in(site, agent, user)
+        without = await status(agent)
+        admin.request("POST", f"users/{user.id}/role-mappings/clients/{client['id']}", json=[role])
+        site.clock.advance(UNTIL_RENEWAL)
+        assert [without, await status(agent)] == [403, 200]

@@ -7,13 +7,17 @@ from dataclasses import replace
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis.strategies import builds, just, lists, sampled_from
 from ruamel.yaml import YAML
 
 from gateway.domain.configuration import ForwardAuthProxy
 from gateway.domain.session import Session
-from gateway.domain.tenant import AllowedUsers, IdentityDelivery, Route, Tenant
-from gateway.proxy.forward_auth import IDENTITY, request_in_question
-from gateway.web.request_check import RequestHead
+from gateway.domain.tenant import AllowedUsers, IdentityDelivery, Route, Tenant, longest_match
+from gateway.proxy.authorization import Decision, Forward, authorize
+from gateway.proxy.forward_auth import IDENTITY, read_alike, request_in_question
+from gateway.proxy.routing import find
+from gateway.web.request_check import InvalidRequest, RequestHead, check, refusal
 from tests.fixtures.asking_proxies import DEPLOY
 from tests.fixtures.proxy_server import (
     TOKEN,
@@ -379,6 +383,71 @@ async def test_the_audit_names_the_request_in_question(proxy: ForwardAuthProxy) 
             await server.send(question(proxy, "/agent-manager/x", lines, method="POST"))
     [line] = [line for line in logged if line["event"] == "origin_rejected"]
     assert (line["method"], line["path"], line["client"]) == ("POST", "/agent-manager/x", "192.0.2.7")
+
+
+# ---- a question and the request itself
+
+
+def decided(head: RequestHead, *, in_question: bool = False) -> Decision | InvalidRequest:
+    """Returns the decision about a request of a signed-in user, as the gateway makes it."""
+    checked = check(head)
+    if isinstance(checked, InvalidRequest):
+        return checked
+    route = longest_match(SITE.routes, checked.segments)
+    if refused := refusal(checked, route):
+        return refused
+    match = find(checked, SITE, "/-/")
+    return authorize(checked, SITE, read_alike(checked, SITE, match) if in_question else match, session(), "/-/")
+
+
+SITE = tenant(UPSTREAM, origins=frozenset({"https://friend.example"}), public_paths=frozenset({"/agent-manager/x"}))
+BEGINNINGS = ("/agent-manager/x", "/unified-admin/", "/odd/", "/AGENT-MANAGER/", "/")
+PIECES = ("a", "b", "agent/login", "/", "%2f", "/..", "%2e%2e", ";", "?a=/b", "-/auth")
+SENT = (
+    ("Origin", "https://cc.example"),
+    ("Origin", "https://evil.example"),
+    ("Origin", "https://friend.example"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Sec-Fetch-Site", "same-site"),
+    ("Sec-Fetch-Site", "cross-site"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Dest", "iframe"),
+    ("Referer", "https://friend.example/x"),
+    ("Access-Control-Request-Method", "PUT"),
+    ("Service-Worker", "script"),
+    ("X_Custom", "1"),
+    ("Authorization", "Bearer forged"),
+    ("X-Original-URI", "/agent-manager/x"),
+    ("X-Forwarded-Uri", "/agent-manager/x"),
+    *HANDSHAKE,
+)
+
+
+@pytest.mark.attack("F13")
+@given(
+    proxy=sampled_from(ForwardAuthProxy),
+    method=sampled_from(("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND", "TRACE")),
+    target=builds(str.__add__, sampled_from(BEGINNINGS), lists(sampled_from(PIECES), max_size=2).map("".join)),
+    fields=lists(sampled_from(SENT), max_size=3) | just(list(HANDSHAKE)),
+)
+def test_no_question_passes_a_request_that_the_gateway_itself_would_not_forward(
+    proxy: ForwardAuthProxy, method: str, target: str, fields: list[tuple[str, str]]
+) -> None:
+    lines = [f"{name}: {value}" for name, value in fields if name.lower() not in ("connection", "upgrade")]
+    first, *rest = question(proxy, target, lines, method=method).decode().split("\r\n")
+    headers = tuple((name, value) for name, _, value in (line.partition(": ") for line in rest if line))
+    by, at, _ = first.split(" ", 2)
+    found = request_in_question(RequestHead(by, at, (1, 1), headers), proxy, "/-/auth")
+    asked_about = found if isinstance(found, str) else decided(found, in_question=True)
+    if isinstance(asked_about, Forward):
+        own = decided(RequestHead(method, target, (1, 1), (("Host", "cc.example"), *fields)))
+        plain = decided(RequestHead(method, target, (1, 1), (("Host", "cc.example"), *without_upgrade(fields))))
+        assert asked_about in (own, plain)
+
+
+def without_upgrade(fields: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Returns the fields as a proxy leaves them that removes those of the connection."""
+    return tuple(one for one in fields if one[0].lower() not in ("connection", "upgrade"))
 
 
 # ---- the shipped configurations

@@ -81,5 +81,5 @@ def _check_routes(tenant: Tenant, report: Diagnostics) -> None:
             report.hint(
                 ("gateway", "routes", number, "allow", "groups"),
                 "admits no user unless access tokens have the claim groups: add a Group Membership mapper with full "
-                "paths to the client CLIENT_ID; see docs/proxy.md",
+                "paths to the sign-in client; see docs/proxy.md",
             )
