@@ -140,7 +140,7 @@ class TokenRefresh:
         """Save tokens, or a grant with the user's identity as it is now, unless newer tokens are there."""
 
         def put(kept: SessionRecord) -> SessionRecord:
-            if kept.session.tokens.refresh != spent.refresh:
+            if kept.session.tokens != spent:
                 return kept
             if isinstance(answer, Granted):
                 return SessionRecord(_as_now(kept.session, answer), self._clock.now())

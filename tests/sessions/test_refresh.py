@@ -296,15 +296,20 @@ async def test_a_new_refresh_token_is_kept_although_its_access_token_could_not_b
     assert harness.renewals.spent == ["refresh 0", "refresh of an unknown key"]
 
 
-async def test_a_token_that_arrives_after_a_newer_one_does_not_replace_it(shared: Store, clock: FakeClock) -> None:
+@pytest.mark.parametrize("rotates", [True, False], ids=["another refresh token each time", "the same refresh token"])
+async def test_a_token_that_arrives_after_a_newer_one_does_not_replace_it(
+    shared: Store, clock: FakeClock, rotates: bool
+) -> None:
     harness = SessionHarness(shared, clock)
+    harness.renewals.rotates = rotates
     go_on, asked = asyncio.Event(), asyncio.Event()
 
     class Late(Renewals):
         async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Granted:
             asked.set()
             await go_on.wait()
-            return Granted(replace(harness.renewals.tokens(), access="late", refresh="late"), self.user)
+            late = harness.renewals.tokens()
+            return Granted(replace(late, access="late", refresh="late" if rotates else late.refresh), self.user)
 
     _, cookie = await harness.open()
     clock.advance(310)

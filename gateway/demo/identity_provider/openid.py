@@ -85,6 +85,8 @@ class OpenId:
         server = self._servers[realm.name]
         user = realm.named(form.get("username", "")) if form.get("grant_type") == "password" else None
         if user is None:
+            if form.get("grant_type") == "refresh_token":
+                await asyncio.sleep(realm.behaviour.refresh_delay)
             return server.answer(form, issuer)
         if realm.behaviour.refuse_parallel and user.id in realm.grants_under_way:
             return _error(wrong_password(realm, INVALID_CREDENTIALS))

@@ -38,6 +38,7 @@ class Behaviour:
 
     `old_statuses`: 401 for a wrong password, as before 26.6. `disabled_first`: "Account disabled" before the password
     is looked at, as in 26.4. `gate`, when set, is passed by every password grant before it is judged.
+    `refresh_delay`: seconds before a refresh token is judged.
     `silent_sign_in`: the cookie of an earlier sign-in counts, whatever the request says. `sign_in_error`: an error in
     place of the sign-in page. `rewrite`, when set, changes what the token endpoint gives for a code.
     """
@@ -50,6 +51,7 @@ class Behaviour:
     token_fault: Fault | None = None
     put_fault: Fault | None = None
     gate: asyncio.Semaphore | None = None
+    refresh_delay: float = 0.0
     silent_sign_in: bool = False
     sign_in_error: str = ""
     rewrite: Callable[[dict[str, Any]], dict[str, Any]] | None = None
