@@ -250,6 +250,7 @@ class Services:
             configuration=self.configuration,
             audit=self.audit,
             tasks=self.tasks,
+            copies_count=self.configuration().gateway.store.session_copies,
         )
 
 

@@ -35,11 +35,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """`url` is `memory://`, `redis://…`, `rediss://…` or `unix://…`; `prefix` begins every key."""
+    """`url` is `memory://`, `redis://…`, `rediss://…` or `unix://…`; `prefix` begins every key.
+
+    `session_copies` is the number of seconds for which a local copy of a session counts.
+    """
 
     url: Secret
     prefix: str = "efcx:"
     timeout: float = 0.25
+    session_copies: float = 5.0
     tls: TlsSettings = TlsSettings()
 
     @property

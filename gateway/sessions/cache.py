@@ -8,6 +8,7 @@ The ids of reissued sessions are cached too.
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import inf
 
 from gateway.domain.ports import Clock
 from gateway.domain.session import Session
@@ -18,7 +19,7 @@ MOST = 10_000
 """Copies in one process, about 3 KB each."""
 MOST_IDS = 10_000
 """Ids remembered in one process, about 300 bytes each."""
-OLDEST = 5.0
+COPIES_COUNT = 5.0
 """Seconds after which the store is read again, even without an event."""
 
 
@@ -33,30 +34,40 @@ class SessionRecord:
 class SessionCache:
     """The local copies of one replica."""
 
-    def __init__(self, *, replica_events: ReplicaEvents, clock: Clock, most: int = MOST) -> None:
+    def __init__(
+        self, *, replica_events: ReplicaEvents, clock: Clock, most: int = MOST, seconds: float = COPIES_COUNT
+    ) -> None:
         self._replica_events = replica_events
         self._clock = clock
         self._most = most
-        self._copies: OrderedDict[SessionKey, tuple[SessionRecord, float]] = OrderedDict()
+        self._seconds = seconds
+        self._copies: OrderedDict[SessionKey, tuple[SessionRecord, float, float]] = OrderedDict()
         self._mark = 0
 
     def get(self, place: SessionKey) -> SessionRecord | None:
         """The copy, or None if there is none that may be used now."""
         found = self._copies.get(place)
-        if found is None or not self._replica_events.alive or not 0 <= self._clock.now() - found[1] <= OLDEST:
+        if found is None or not self._replica_events.alive:
+            return None
+        kept, since, until = found
+        if not since <= self._clock.now() < until:
             return None
         self._copies.move_to_end(place)
-        return found[0]
+        return kept
 
     def mark(self) -> int:
         """A mark for `put`; take it before reading the store."""
         return self._mark
 
-    def put(self, place: SessionKey, kept: SessionRecord, mark: int) -> None:
-        """Cache a record that was read from the store, unless a copy was dropped since `mark`."""
-        if mark != self._mark:
+    def put(self, place: SessionKey, kept: SessionRecord, mark: int, *, until: float = inf) -> None:
+        """Cache a record that was read from the store, unless a copy was dropped since `mark`.
+
+        The copy may be used until then, and for `seconds` at most.
+        """
+        if mark != self._mark or not self._seconds:
             return
-        self._copies[place] = kept, self._clock.now()
+        now = self._clock.now()
+        self._copies[place] = kept, now, min(until, now + self._seconds)
         self._copies.move_to_end(place)
         while len(self._copies) > self._most:
             self._copies.popitem(last=False)

@@ -37,9 +37,13 @@ _log = structlog.get_logger(__name__)
 
 def due(kept: SessionRecord, now: float) -> bool:
     """Whether the tokens should be renewed now. Even a short-lived token is used for at least half its lifetime."""
+    return now > due_at(kept) or now >= kept.session.tokens.access_expires_at
+
+
+def due_at(kept: SessionRecord) -> float:
+    """When the tokens should be renewed, see `due`."""
     life = kept.session.tokens.access_expires_at - kept.renewed_at
-    left = kept.session.tokens.access_expires_at - now
-    return left < max(SHARE_LEFT * life, min(SECONDS_LEFT, life / 2)) or left <= 0
+    return kept.session.tokens.access_expires_at - max(SHARE_LEFT * life, min(SECONDS_LEFT, life / 2))
 
 
 class TokenRefresh:

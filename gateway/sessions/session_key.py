@@ -23,6 +23,10 @@ class SessionKey:
     tag: str
     digest: str
 
+    def __hash__(self) -> int:
+        """The hash of the digest alone: it is different for each session, and computed once."""
+        return hash(self.digest)
+
     @property
     def key(self) -> RecordKey:
         """The session's key among the records of the tenant."""

@@ -26,18 +26,17 @@ from gateway.domain.user import User
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import SessionEnded, TokenEndpoint
 from gateway.observe.audit import Audit, AuditEvent, utc_time
-from gateway.sessions.cache import ReissuedIds, SessionCache, SessionRecord
+from gateway.sessions.cache import COPIES_COUNT, ReissuedIds, SessionCache, SessionRecord
 from gateway.sessions.pending_sign_outs import PendingSignOuts
-from gateway.sessions.refresh import TokenRefresh, due
+from gateway.sessions.refresh import TokenRefresh, due, due_at
 from gateway.sessions.revocation import Revocation
 from gateway.sessions.session_key import SessionKey, of_cookie, public_id
 from gateway.sessions.user_index import IndexEntry, UserIndex
+from gateway.sessions.uses import SessionUses, note_due_at, used
 from gateway.store.protocol import Store
 from gateway.store.records import Records
 from gateway.store.replica_events import ReplicaEvents
 
-USE_NOTED_EVERY = 60.0
-"""Seconds between two writes of `used_at`, or a tenth of the idle limit if that is shorter."""
 RECHECK_PAUSE = 0.5
 """Seconds until live streams are looked at again when the store did not answer; doubled each time."""
 IDLE_NOTED = 43_200.0
@@ -80,6 +79,7 @@ class Sessions:
         configuration: Callable[[], Configuration],
         audit: Audit,
         tasks: BackgroundTasks,
+        copies_count: float = COPIES_COUNT,
     ) -> None:
         self._clock = clock
         self._logout_retries = logout_retries
@@ -90,7 +90,8 @@ class Sessions:
         self._ended = Records(store=store, sealer=sealer, clock=clock, name="session-idle", of=EndedIdle)
         self._index = UserIndex(store=store, sealer=sealer, clock=clock)
         self._ids = ReissuedIds()
-        self._copies = SessionCache(replica_events=replica_events, clock=clock)
+        self._copies = SessionCache(replica_events=replica_events, clock=clock, seconds=copies_count)
+        self._uses = SessionUses(records=self._records, clock=clock, tasks=tasks, gone=self._copies.drop)
         self._revocation = Revocation(replica_events, self._copies)
         self._refresh = TokenRefresh(
             records=self._records,
@@ -149,12 +150,7 @@ class Sessions:
         None says nothing of the session: the caller awaits `current`.
         """
         copy = self._copies.get(place)
-        if copy is None or place.tenant != tenant.id or place in self._leaving:
-            return None
-        now = self._clock.now()
-        if _over(tenant, copy.session, now) or due(copy, now) or _unnoted(tenant, copy, now):
-            return None
-        return copy.session
+        return copy.session if copy and place.tenant == tenant.id else None
 
     async def ended_idle(self, tenant: Tenant, cookie_value: str) -> bool:
         """Whether the session of this cookie ended at its idle limit, for the sign-in page to say so."""
@@ -170,6 +166,8 @@ class Sessions:
         entry = await self._entry(tenant, session.id) if tenant else None
         if tenant is None or entry is None or await self._asked(tenant, entry.place) is None:
             self._revocation.close_streams(session.id)
+        else:
+            await self._uses.store(entry.place)
 
     async def reissue(
         self, tenant: Tenant, session_id: str, change: Callable[[Session], Session], *, tag: str, secret: str
@@ -286,13 +284,13 @@ class Sessions:
                 self._revocation.close_streams(session_id)
 
     async def _asked(self, tenant: Tenant, place: SessionKey) -> Session | None:
-        """The session from the store, with its tokens renewed and its use noted where due."""
-        mark = self._copies.mark()
+        """The session from the store, with its tokens renewed where due; its use is stored in the background."""
+        mark, used_at = self._copies.mark(), self._uses.unstored(place)
         kept = await self._records.read(tenant.id, place.key)
         if kept is None or kept.session.tenant != tenant.id:
             return None
         self._ids.note(place, kept.session.id)
-        now = self._clock.now()
+        kept, now = used(kept, max(used_at, self._uses.unstored(place))), self._clock.now()
         if reason := _over(tenant, kept.session, now):
             await self._end(_entry(kept.session, place), reason)
             if reason == _IDLE:
@@ -307,26 +305,10 @@ class Sessions:
             if answer is None:
                 return None
             kept = answer
-        if _unnoted(tenant, kept, self._clock.now()):
-            noted = await self._noted(tenant, place, kept)
-            if noted is None:
-                return None
-            kept = noted
-        self._copies.put(place, kept, mark)
+        kept = self._uses.note(tenant, place, kept)
+        if place not in self._leaving:
+            self._copies.put(place, kept, mark, until=_sure_until(tenant, kept))
         return kept.session
-
-    async def _noted(self, tenant: Tenant, place: SessionKey, kept: SessionRecord) -> SessionRecord | None:
-        now = self._clock.now()
-
-        def used(old: SessionRecord) -> SessionRecord:
-            return replace(old, session=replace(old.session, used_at=now)) if _unnoted(tenant, old, now) else old
-
-        try:
-            return await self._records.change(tenant.id, place.key, used)
-        except (errors.Unreachable, errors.Conflict) as error:
-            # The session was just read and is valid; only its idle time is not extended.
-            _log.warning("session_use_not_stored", why=error.what)
-            return kept
 
     async def _entry(self, tenant: Tenant, session_id: str) -> IndexEntry | None:
         entry = await self._index.find(session_id)
@@ -432,5 +414,7 @@ def _over(tenant: Tenant, session: Session, now: float) -> str:
     return _IDLE if now - session.used_at >= tenant.session.idle else ""
 
 
-def _unnoted(tenant: Tenant, kept: SessionRecord, now: float) -> bool:
-    return now - kept.session.used_at >= min(USE_NOTED_EVERY, tenant.session.idle / 10)
+def _sure_until(tenant: Tenant, kept: SessionRecord) -> float:
+    """Until when a request needs neither the store nor Keycloak, unless the session changes or ends earlier."""
+    session = kept.session
+    return min(session.ends_at, session.used_at + tenant.session.idle, note_due_at(tenant, kept), due_at(kept))

@@ -188,3 +188,12 @@ async def test_a_session_is_not_held_from_the_moment_when_it_ends(clock: FakeClo
         await harness.one.sessions.current(TENANT, cookie)
         await harness.one.sessions.end(TENANT, session.id)
         assert harness.one.sessions.held(TENANT, of(cookie)) is None
+
+
+async def test_with_copies_turned_off_every_request_reads_the_store(clock: FakeClock) -> None:
+    store = Counting(clock)
+    harness = SessionHarness(store, clock, copies_count=0)
+    async with harness.running():
+        _, cookie = await harness.open()
+        assert await reads(store, harness.one.sessions, cookie) == 10
+        assert harness.one.sessions.held(TENANT, of(cookie)) is None

@@ -259,7 +259,7 @@ async def test_a_read_only_store_keeps_users_signed_in(clock: FakeClock) -> None
     session, cookie = await harness.open()
     store.read_only = True
     clock.advance(120)
-    assert await harness.one.sessions.current(TENANT, cookie) == session
+    assert await harness.one.sessions.current(TENANT, cookie) == replace(session, used_at=clock.now())
 
 
 async def test_a_sign_out_needs_no_request_to_keycloak(harness: SessionHarness) -> None:
@@ -307,7 +307,7 @@ async def test_the_end_of_a_session_is_announced_although_the_stores_answer_was_
     assert harness.one.reasons() == ["logout"]
 
 
-async def test_a_session_that_ends_while_its_use_is_noted_opens_nothing(clock: FakeClock) -> None:
+async def test_a_session_that_ends_while_its_use_is_stored_opens_nothing(clock: FakeClock) -> None:
     class Ending(MemoryStore):
         reads = 0
 
@@ -322,4 +322,5 @@ async def test_a_session_that_ends_while_its_use_is_noted_opens_nothing(clock: F
     _, cookie = await harness.open()
     clock.advance(120)
     store.reads = 2  # the first finds it, before the second it ends
+    assert await harness.one.sessions.current(TENANT, cookie)
     assert await harness.one.sessions.current(TENANT, cookie) is None

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.domain.configuration import Address, GatewaySettings, OperatorLimits
 from gateway.domain.secret import Secret
+from gateway.settings.checks.weakenings import needs_restart
 from gateway.settings.source.diagnostics import Level
 from tests.fixtures.config_folder import ConfigFolder
 
@@ -112,6 +113,18 @@ def test_the_store_url_may_be_set_by_an_environment_variable(folder: ConfigFolde
     assert store.url.value == "redis://:made-up@r:6379/0"
     assert store.timeout == 1
     assert "made-up" not in repr(store)
+
+
+def test_the_copies_of_sessions_can_be_turned_off(folder: ConfigFolder) -> None:
+    assert settings(folder).store.session_copies == 5
+    folder.gateway["store"] = {"session_copies": 0}
+    assert settings(folder).store.session_copies == 0
+
+
+def test_the_copies_of_sessions_need_a_restart(folder: ConfigFolder) -> None:
+    before = settings(folder)
+    folder.gateway["store"] = {"session_copies": 0}
+    assert needs_restart(before, settings(folder)) == ("store",)
 
 
 @pytest.mark.parametrize("url", ["postgres://x", "redis:6379", "x"])

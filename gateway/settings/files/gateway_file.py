@@ -73,6 +73,10 @@ class StoreSection(Section):
     timeout: Seconds = _STORE.timeout
     """Seconds until the store counts as down."""
 
+    session_copies: Annotated[float, Field(ge=0, le=60)] = _STORE.session_copies
+    """Seconds for which a process may use its copy of a session. `0` reads the store for each request. A sign-out
+    drops the copies of all processes at once."""
+
 
 class SecretsSection(Section):
     """Named secrets, as the vendor's own product has them. Each replaces those of the channels that it is for."""
@@ -202,7 +206,13 @@ def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics,
     except ValueError as error:
         report.error(("store", "url"), str(error))
         url = Secret("")
-    store = StoreSettings(url or _STORE.url, section.store.prefix, section.store.timeout, store_tls)
+    store = StoreSettings(
+        url or _STORE.url,
+        section.store.prefix,
+        section.store.timeout,
+        session_copies=section.store.session_copies,
+        tls=store_tls,
+    )
     if not store.in_memory and section.keys is None:
         report.error(
             ("keys",),
