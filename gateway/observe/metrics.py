@@ -12,6 +12,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OUTCOMES = {
     AuditEvent.SESSION_OPENED: "signed-in",
     AuditEvent.PASSWORD_REJECTED: "wrong-password",
+    AuditEvent.PROVIDER_SIGN_IN_REJECTED: "refused",
     AuditEvent.LOGIN_STOPPED: "refused",
     AuditEvent.LOGIN_UNAVAILABLE: "unavailable",
     AuditEvent.LOGIN_QUEUE_FULL: "too-many",

@@ -189,6 +189,21 @@ async def _signed_in_again(person: Person, page: SignInPage, user: User) -> str:
     return await page.sign_in(address, user.username, user.password)
 
 
+async def test_a_trusted_browser_asks_for_no_code_after_a_sign_in_at_keycloak(sso_site: Site) -> None:
+    sso_site.change(trustBrowserDays=30)
+    user = sso_site.user()
+    assert user.email
+    async with sso_site.person() as person, SignInPage() as page:
+        await through(person, page, user.username, user.password)
+        await person.do("register", address=user.email)
+        await person.do("confirm", "send")
+        await person.do("verify", code=await code_for(sso_site.mail, user.email), remember="on")
+        await person.logout()
+        answer = await through(person, page, user.username, user.password)
+        assert answer.headers["Location"] == "/unified-admin/"
+        assert sso_site.audit.of("session_opened")[-1]["satisfied"] == "trusted"
+
+
 @pytest.mark.attack("F15")
 async def test_a_login_that_wrong_codes_end_leaves_no_session_at_keycloak(sso_site: Site) -> None:
     sso_site.change(onMaxVerify="stop", otpMaxAttempts=1)
