@@ -2,22 +2,28 @@
 
 On the event, each replica drops its copy of the session. If the session ended, it also closes the live streams
 (WebSockets) registered under the session's id. The sending replica does this at once, without waiting for the event.
+An event that the store did not take is sent again: the other replicas may hear everything else and trust their copies.
 """
 
+import asyncio
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 import structlog
 
 from gateway.domain import errors
+from gateway.domain.tasks import BackgroundTasks
 from gateway.sessions.cache import SessionCache
 from gateway.sessions.session_key import SessionKey
 from gateway.store.replica_events import EventFields, ReplicaEvents
 
 REMEMBERED = 10_000
 """Number of ended ids that a replica remembers, for a stream that is registered just after the end."""
+PAUSES = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Seconds before each further attempt to send an event."""
 _ENDED, _CHANGED = "session-ended", "session-changed"
 _log = structlog.get_logger(__name__)
 
@@ -25,8 +31,9 @@ _log = structlog.get_logger(__name__)
 class Revocation:
     """Sends and handles the session events of one replica, and closes its live streams."""
 
-    def __init__(self, replica_events: ReplicaEvents, copies: SessionCache) -> None:
+    def __init__(self, replica_events: ReplicaEvents, copies: SessionCache, tasks: BackgroundTasks) -> None:
         self._replica_events = replica_events
+        self._tasks = tasks
         self._copies = copies
         self._streams: dict[str, dict[int, Callable[[], None]]] = {}
         self._listeners: dict[int, tuple[Callable[[str], None], Callable[[], Iterable[str]]]] = {}
@@ -99,13 +106,18 @@ class Revocation:
                 _log.error("stream_not_closed", why=type(error).__name__)
 
     async def _tell(self, kind: str, place: SessionKey, session_id: str) -> None:
+        fields = {"tenant": place.tenant, "tag": place.tag, "digest": place.digest, "id": session_id}
         try:
-            await self._replica_events.tell(
-                kind, tenant=place.tenant, tag=place.tag, digest=place.digest, id=session_id
-            )
-        except errors.Unreachable:
-            # The record is already changed or removed, and a replica that receives no events uses no copies.
+            await self._replica_events.tell(kind, **fields)
+        except errors.Unreachable:  # the record is already changed or removed
             _log.warning("session_event_not_sent", notice=kind)
+            self._tasks.start(self._tell_again(kind, fields), "session event")
+
+    async def _tell_again(self, kind: str, fields: EventFields) -> None:
+        for pause in PAUSES:
+            await asyncio.sleep(pause)
+            with suppress(errors.Unreachable):
+                return await self._replica_events.tell(kind, **fields)
 
     def _heard_ended(self, fields: EventFields) -> None:
         if place := _place(fields):

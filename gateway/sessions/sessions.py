@@ -92,7 +92,7 @@ class Sessions:
         self._ids = ReissuedIds()
         self._copies = SessionCache(replica_events=replica_events, clock=clock, seconds=copies_count)
         self._uses = SessionUses(records=self._records, clock=clock, tasks=tasks, gone=self._copies.drop)
-        self._revocation = Revocation(replica_events, self._copies)
+        self._revocation = Revocation(replica_events, self._copies, tasks)
         self._refresh = TokenRefresh(
             records=self._records,
             lock=lock,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.domain import errors
-from gateway.sessions import sessions
+from gateway.sessions import revocation, sessions
 from gateway.store.memory import MemoryStore
 from tests.fixtures.clock import FakeClock
 from tests.fixtures.session_harness import TENANT, SessionHarness, Stream
@@ -163,3 +163,31 @@ async def test_a_listener_receives_the_sessions_it_serves_that_ended_during_a_ga
         await received.wait()
         await harness.two.sessions.recheck()
         assert set(ended) == {ending.id}
+
+
+@pytest.mark.row("NX-03")
+@pytest.mark.attack("F23")
+@pytest.mark.parametrize("failures", [1, 2])
+async def test_an_end_of_which_the_store_took_no_event_at_first_reaches_the_other_replica(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    monkeypatch.setattr(revocation, "PAUSES", (0.001, 0.001))
+
+    class Failing(MemoryStore):
+        left = failures
+
+        async def publish(self, channel: str, message: bytes) -> None:
+            if b"session-ended" in message and self.left:
+                self.left -= 1
+                raise errors.Unreachable("store", "ConnectionError")
+            await super().publish(channel, message)
+
+    harness = SessionHarness(Failing(clock), clock)
+    async with harness.running():
+        session, cookie = await harness.open()
+        assert await harness.two.sessions.current(TENANT, cookie)  # replica two has a copy of its own
+        stream = Stream()
+        harness.two.sessions.register(session.id, stream.close)
+        await harness.one.sessions.end(TENANT, session.id)
+        await stream.wait()
+        assert await harness.two.sessions.current(TENANT, cookie) is None
