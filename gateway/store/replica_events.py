@@ -25,8 +25,9 @@ BEAT = 0.2
 """Seconds between two heartbeats."""
 ALIVE = 0.5
 """Seconds for which a received heartbeat is valid, from the moment it was sent."""
-SILENCE = 3.0
-"""Seconds without any message after which the replica subscribes again."""
+SILENCE = 1.5
+"""Seconds without any message after which the replica subscribes again: the streams of a session whose end it missed
+are closed within two seconds."""
 FIRST_PAUSE, LAST_PAUSE = 0.1, 2.0
 """Seconds between two attempts to subscribe: at first, and at most."""
 _BEAT_KIND = "beat"
