@@ -1,0 +1,192 @@
+"""The fast path: which requests it takes, and that what it remembers is never used for another request."""
+
+import asyncio
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.tenant import Route, Tenant
+from gateway.proxy import routing
+from gateway.proxy.fast_path import FastConnection
+from gateway.proxy.request_kinds import Targets
+from gateway.proxy.routing import RouteMatch
+from gateway.web.request_check import Checked, RequestHead, check
+from tests.fixtures.proxy_server import HOST, VALUE, body_of, gateway, session, status_of, tenant
+from tests.fixtures.upstream import RawUpstream
+
+OTHER = f"{'u' * 22}.{'v' * 43}"
+TURNS = 2_000
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Returns the heads that the fast path has taken."""
+    heads: list[bytes] = []
+    take = FastConnection.take
+
+    def noting(self: FastConnection, head: bytes) -> bool:
+        found = take(self, head)
+        if found:
+            heads.append(head)
+        return found
+
+    monkeypatch.setattr(FastConnection, "take", noting)
+    return heads
+
+
+def plain(value: str, target: str = "/agent-manager/x", *lines: str) -> bytes:
+    """Returns the head of a plain request."""
+    cookie = f"Cookie: __Host-Http-gateway-session={value}; a=b"
+    return "\r\n".join([f"GET {target} HTTP/1.1", f"Host: {HOST}", cookie, *lines, "", ""]).encode()
+
+
+async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes) -> bytes:
+    """Returns the answer to a request on a connection that stays open."""
+    writer.write(raw)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    return head + await reader.readexactly(int(length[1]) if length else 0)
+
+
+async def test_a_plain_request_of_a_signed_in_user_takes_the_fast_path(
+    raw_upstream: RawUpstream, taken: list[bytes]
+) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        reader, writer = await server.connect()
+        answer = await one(reader, writer, plain(VALUE))
+    assert (status_of(answer), body_of(answer), len(taken)) == (200, b"ok", 1)
+
+
+@pytest.mark.parametrize(
+    ("target", "lines"),
+    [
+        ("/-/login", ()),
+        ("/agent-manager/x", ("Content-Length: 0",)),
+        ("/agent-manager/x", ("Upgrade: h2c",)),
+        ("/agent-manager/x", ("Sec-Fetch-Site: same-site",)),
+        ("/agent-manager/x", ("Service-Worker: script",)),
+        ("/agent-manager/x", ("X-Forwarded-For: 10.1.1.1",)),
+        ("/agent-manager/x", ("X_Y: z",)),
+        ("/agent-manager/agent/login", ()),
+        ("/nothing", ()),
+    ],
+)
+async def test_every_other_request_takes_the_usual_way(
+    raw_upstream: RawUpstream, taken: list[bytes], target: str, lines: tuple[str, ...]
+) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        reader, writer = await server.connect()
+        await one(reader, writer, plain(VALUE, target, *lines))
+    assert taken == []
+
+
+@pytest.mark.attack("A9")
+async def test_two_users_who_alternate_on_a_connection_of_a_trusted_proxy_stay_apart(
+    raw_upstream: RawUpstream, taken: list[bytes]
+) -> None:
+    async with gateway(tenant(raw_upstream.url), trusted=("127.0.0.1",)) as server:
+        second = session(id="s2", user_id="u2", username="other")
+        server.sessions.known[OTHER] = replace(second, tokens=replace(second.tokens, access="second.user.token"))
+        first_token = server.sessions.known[VALUE].tokens.access
+        reader, writer = await server.connect()
+        for turn in range(TURNS):
+            value = (VALUE, OTHER)[turn % 2]
+            await one(reader, writer, plain(value, "/agent-manager/x", f"X-Forwarded-For: 10.0.0.{turn % 2 + 1}"))
+    (connection,) = raw_upstream.connections
+    heads = bytes(connection.received).split(b"\r\n\r\n")[:-1]
+    tokens = [re.search(rb"Bearer (\S+)", head) for head in heads]
+    addresses = [re.search(rb"X-Forwarded-For: (\S+)", head) for head in heads]
+    assert [token and token[1] for token in tokens] == [first_token.encode(), b"second.user.token"] * (TURNS // 2)
+    assert [address and address[1] for address in addresses] == [b"10.0.0.1", b"10.0.0.2"] * (TURNS // 2)
+    assert len(taken) == TURNS
+
+
+async def test_a_session_that_ended_between_two_requests_of_a_connection_opens_nothing(
+    raw_upstream: RawUpstream,
+) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        reader, writer = await server.connect()
+        await one(reader, writer, plain(VALUE))
+        server.sessions.end("s1")
+        answer = await one(reader, writer, plain(VALUE))
+    assert (status_of(answer), raw_upstream.requests) == (303, 1)
+
+
+async def test_a_token_that_was_renewed_between_two_requests_reaches_the_app(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        reader, writer = await server.connect()
+        await one(reader, writer, plain(VALUE))
+        old = server.sessions.known[VALUE]
+        server.sessions.known[VALUE] = replace(old, tokens=replace(old.tokens, access="newer.token.x"))
+        await one(reader, writer, plain(VALUE))
+    assert raw_upstream.received.count(b"Bearer newer.token.x") == 1
+
+
+async def test_changed_settings_hold_for_the_next_request_of_a_connection(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        reader, writer = await server.connect()
+        await one(reader, writer, plain(VALUE))
+        closed = tenant(raw_upstream.url, routes=(Route("/other", raw_upstream.url),))
+        server.configure(closed)
+        answer = await one(reader, writer, plain(VALUE))
+    assert (status_of(answer), raw_upstream.requests) == (404, 1)
+
+
+async def test_an_app_that_gives_no_answer_is_a_problem_with_the_code_of_the_log(
+    raw_upstream: RawUpstream, taken: list[bytes]
+) -> None:
+    raw_upstream.answer = None  # type: ignore[assignment]
+    async with gateway(tenant(raw_upstream.url)) as server:
+        reader, writer = await server.connect()
+        answer = await one(reader, writer, plain(VALUE, "/agent-manager/x", "Accept: application/json"))
+    assert (status_of(answer), b"app-unavailable" in answer, len(taken)) == (502, True, 1)
+
+
+async def test_pipelined_requests_are_answered_in_their_order(raw_upstream: RawUpstream) -> None:
+    raw_upstream.answer = lambda number: b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number
+    async with gateway(tenant(raw_upstream.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(plain(VALUE) * 2 + plain(VALUE, "/-/login") + plain(VALUE))
+        answers = [await one(reader, writer, b"") for _ in range(4)]
+    assert [body_of(answer) for answer in answers] == [b"0", b"1", b"own page", b"2"]
+
+
+SEGMENT = st.sampled_from(
+    [
+        "agent-manager",
+        "unified-admin",
+        "odd",
+        "agent",
+        "login",
+        "Admin",
+        "realms",
+        "-",
+        "a",
+        "a.b",
+        ".",
+        "..",
+        "",
+        "x;y",
+    ]
+) | st.text(st.sampled_from("aA09._~-$@=%2f+ ;:!"), max_size=6)
+
+
+@pytest.mark.property
+@given(st.lists(SEGMENT, min_size=1, max_size=6))
+def test_the_route_of_a_path_is_that_of_the_usual_way(segments: list[str]) -> None:
+    of = tenant("http://127.0.0.1:1", public_paths=("/unified-admin/a",))
+    path = "/" + "/".join(segments)
+    found = Targets(of, "/-/").find(path.encode())
+    assert (found and (found.route, found.path.decode())) == usual(of, path)
+
+
+def usual(of: Tenant, path: str) -> tuple[Route, str] | None:
+    """Returns route and path for the app by the functions of the usual way; None where no session decides."""
+    checked = check(RequestHead("GET", path, (1, 1), (("Host", HOST),)))
+    if not isinstance(checked, Checked):
+        return None
+    match = routing.find(checked, of, "/-/")
+    return (match.route, match.target) if isinstance(match, RouteMatch) and not match.public else None
