@@ -70,7 +70,7 @@ test: $(VENV)/.stamp
 rows: $(VENV)/.stamp
 	@$(BIN)/python -m tests.feature_coverage $(ARGS)
 
-## make bench      CPU and memory beside nginx and peers, into docs/performance.md (20 minutes; ARGS="--help": single works)
+## make bench      CPU and memory beside nginx and peers, into docs/performance.md (25 minutes; ARGS="--help": single works)
 bench: $(VENV)/.stamp
 	@args="$(ARGS)"; exec $(BIN)/python -m bench.compare $${args:---write}
 

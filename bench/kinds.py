@@ -14,10 +14,12 @@ def _without(program: str) -> Callable[[], str]:
 
 
 _NO_REDIS = _without("redis-server")
+_EACH = partial(gateway, name="gateway-each", redis=True, store={"session_copies": 0})
 KINDS: dict[str, Kind] = {
     "nginx": Kind("nginx, no sign-in", plain_nginx),
     "gateway": Kind("**gateway**, memory store", partial(gateway, name="gateway")),
     "gateway-redis": Kind("**gateway**, Redis", partial(gateway, name="gateway-redis", redis=True), _NO_REDIS),
+    "gateway-each": Kind("**gateway**, Redis read for each request", _EACH, _NO_REDIS),
     "nginx-gateway": Kind("nginx that asks the **gateway**, Redis", asking_nginx, _NO_REDIS),
     "naive": Kind("aiohttp proxy, no sign-in", naive),
     "oauth2-proxy": Kind("oauth2-proxy, Redis", oauth2_proxy, _without("oauth2-proxy")),

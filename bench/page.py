@@ -22,6 +22,8 @@ BASE = "nginx"
 BEGIN, END = "<!-- made by make bench -->", "<!-- end -->"
 ROW, GAP, LEFT, WIDTH = 16, 26, 12, 720
 """Height of a bar with its space, space before a group, left margin, and width of the picture, in pixels."""
+LONGEST = 20
+"""The ratio of the longest bar; a higher one has the same length."""
 COLOURS = (
     ("#2f5bd7", "#8aa6ff"),
     ("#0f766e", "#4fd1c5"),
@@ -99,10 +101,7 @@ def picture(results: Sequence[Results]) -> str:
     """Bars of the ratios, in groups by work, readable on a light and on a dark page."""
     names = {design.name: _plain(design.title) for one in results for design in one.designs if design.name != BASE}
     colour = {name: f"c{number % len(COLOURS)}" for number, name in enumerate(names)}
-    most = max(
-        median(found) for one in results for name in names if name in one.samples and (found := ratios(one, name))
-    )
-    scale = (WIDTH - LEFT - 260) / max(most, 1)
+    scale = (WIDTH - LEFT - 60) / LONGEST
     lines: list[str] = []
     y = 24.0
     for name, title in names.items():
@@ -115,7 +114,7 @@ def picture(results: Sequence[Results]) -> str:
         top = y
         for name in names:
             if name in one.samples and (found := ratios(one, name)):
-                wide = median(found) * scale
+                wide = min(median(found), LONGEST) * scale
                 lines.append(
                     f'<rect class="{colour[name]}" x="{LEFT}" y="{y:.0f}" width="{wide:.1f}" height="{ROW - 4}"/>'
                 )
