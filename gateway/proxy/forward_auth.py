@@ -146,8 +146,8 @@ def read_alike(checked: Checked, tenant: Tenant, match: RouteMatch | Problem) ->
 
 def allowed(checked: Checked, tenant: Tenant, decision: Forward) -> Allowed:
     """The yes, with the fields for the app. It never sets a cookie: a proxy may use it for a second request."""
-    head = headers.request_head(checked, decision.match, tenant, decision.session, "")
-    sent = dict(head.fields)
+    cookies = headers.kept_cookies(checked.all("cookie"), tenant)
+    sent = dict(headers.credential_fields(checked, decision.match, tenant, decision.session, cookies))
     fields = {name: sent.get(name, "").encode("latin-1").decode("utf-8", "replace") for name in IDENTITY}
     return Allowed(headers={**fields, hdrs.CACHE_CONTROL: "no-store"})
 
