@@ -1,14 +1,16 @@
 """The store for several replicas: Redis (7.0 or newer) or Valkey.
 
 Every verb is one command or one script, so it is atomic for all replicas. Commands are never retried here: a command
-whose answer was lost may have taken effect, so the caller receives `errors.Unreachable` and decides. The pool checks a
-connection before each use, so the next call reaches a server that is up again. `get` has a connection of its own, which
-all its calls share: it is the verb of every request.
+whose answer was lost may have taken effect, so the caller receives `errors.Unreachable` and decides. Almost all verbs
+share one connection, see `redis_pipeline`. Subscriptions and lists use the pool of redis-py, which checks a connection
+before each use. So the next call reaches a server that is up again.
 """
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import cache
+from hashlib import sha1
 from secrets import token_bytes, token_hex
 from typing import Any, TypeVar, cast
 
@@ -16,8 +18,14 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
-from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -70,52 +78,47 @@ class RedisStore:
         to = self._pool.connection_kwargs
         self._address = to.get("path") or f"{to.get('host', 'localhost')}:{to.get('port', 6379)}"
         self._client: Redis = Redis.from_pool(self._pool)
-        self._reads = RedisPipeline(self._pool.make_connection, timeout)
-        self._swap = self._client.register_script(scripts.SWAP)
-        self._delete_if = self._client.register_script(scripts.DELETE_IF)
-        self._reserve = self._client.register_script(scripts.RESERVE)
-        self._look = self._client.register_script(scripts.LOOK)
-        self._give_back = self._client.register_script(scripts.GIVE_BACK)
+        self._pipeline = RedisPipeline(self._pool.make_connection, timeout)
 
     async def get(self, key: str) -> bytes | None:
-        return await self._call(self._reads.get(self._prefix + key))
+        return cast("bytes | None", await self._send("GET", self._prefix + key))
 
     async def set(self, key: str, value: bytes, ttl: float) -> None:
-        await self._call(self._client.set(self._prefix + key, value, px=_milliseconds(ttl)))
+        await self._send("SET", self._prefix + key, value, "PX", _milliseconds(ttl))
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        return bool(await self._call(self._client.set(self._prefix + key, value, px=_milliseconds(ttl), nx=True)))
+        return bool(await self._send("SET", self._prefix + key, value, "PX", _milliseconds(ttl), "NX"))
 
     async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
-        return bool(await self._call(self._swap(keys=[self._prefix + key], args=[old, new, _milliseconds(ttl)])))
+        return bool(await self._run(scripts.SWAP, [self._prefix + key], old, new, _milliseconds(ttl)))
 
     async def delete(self, key: str) -> bool:
-        return bool(await self._call(self._client.delete(self._prefix + key)))
+        return bool(await self._send("DEL", self._prefix + key))
 
     async def delete_if(self, key: str, old: bytes) -> bool:
-        return bool(await self._call(self._delete_if(keys=[self._prefix + key], args=[old])))
+        return bool(await self._run(scripts.DELETE_IF, [self._prefix + key], old))
 
     async def reserve(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
-        return await self._counted(self._reserve, rules, now)
+        return await self._counted(scripts.RESERVE, rules, now)
 
     async def look(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
-        return await self._counted(self._look, rules, now)
+        return await self._counted(scripts.LOOK, rules, now)
 
-    async def _counted(self, script: AsyncScript, rules: Sequence[Rule], now: float) -> Reserved | Held:
+    async def _counted(self, script: str, rules: Sequence[Rule], now: float) -> Reserved | Held:
         arguments: list[str | int] = [repr(now), repr(MARGIN)]
         for rule in rules:
             flags = (int(flag) for flag in (rule.sliding, rule.restart, rule.ends_with_lock))
             arguments += [repr(rule.window), *flags, len(rule.steps)]
             for reached, seconds in rule.steps:
                 arguments += [reached, repr(seconds)]
-        return _found(await self._call(script(keys=self._keys(rules), args=arguments)))
+        return _found(await self._run(script, self._keys(rules), *arguments))
 
     async def give_back(self, rules: Sequence[Rule], now: float) -> None:
-        await self._call(self._give_back(keys=self._keys(rules), args=[repr(now), repr(MARGIN)]))
+        await self._run(scripts.GIVE_BACK, self._keys(rules), repr(now), repr(MARGIN))
 
     async def clear(self, rules: Sequence[Rule]) -> None:
         if rules:
-            await self._call(self._client.delete(*self._keys(rules)))
+            await self._send("DEL", *self._keys(rules))
 
     async def append(self, key: str, value: bytes, keep: int, ttl: float) -> None:
         async with self._client.pipeline(transaction=True) as pipeline:
@@ -131,7 +134,7 @@ class RedisStore:
         return values[::-1]
 
     async def publish(self, channel: str, message: bytes) -> None:
-        await self._call(self._client.publish(self._prefix + channel, message))
+        await self._send("PUBLISH", self._prefix + channel, message)
 
     async def check(self) -> tuple[str, ...]:
         key, value = f"{{check:{token_hex(8)}}}", token_bytes(8)
@@ -152,7 +155,7 @@ class RedisStore:
         return () if policy == _KEEPS_ALL else (f"{self._address} {_DROPS.format(policy)}",)
 
     async def close(self) -> None:
-        await self._reads.close()
+        await self._pipeline.close()
         with suppress(RedisError, OSError):
             await self._client.aclose()
         with suppress(RedisError, OSError):
@@ -179,6 +182,19 @@ class RedisStore:
     def _keys(self, rules: Sequence[Rule]) -> list[str]:
         return [self._prefix + key for rule in rules for key in (rule.count, rule.lock)]
 
+    async def _send(self, *command: str | bytes | int) -> Any:
+        return await self._call(self._pipeline.call(*command))
+
+    async def _run(self, script: str, keys: Sequence[str], *arguments: str | bytes | int) -> Any:
+        """The answer of a script, which the server keeps by its digest; a server that lacks it has run nothing."""
+        words = len(keys), *keys, *arguments
+        try:
+            return await self._send("EVALSHA", _digest(script), *words)
+        except errors.Unreachable as error:
+            if not isinstance(error.__cause__, NoScriptError):
+                raise
+        return await self._send("EVAL", script, *words)
+
     async def _call(self, command: Awaitable[T]) -> T:
         """The answer of `command`. Raises `errors.Unreachable`, and a cancellation even if redis-py swallows it."""
         try:
@@ -188,7 +204,7 @@ class RedisStore:
             # The server has become a replica: close idle connections, so that the next call resolves the name again.
             with suppress(RedisError, OSError):
                 await self._pool.disconnect(inuse_connections=False)
-            self._reads.renew()
+            self._pipeline.renew()
             raise errors.Unreachable("store", f"{self._address} is read-only; name the primary in store.url") from error
         except NoPermissionError as error:  # its text names the command or says "key" or "channel", never a value
             advice = "give its user the rights that the guide lists, for the keys and channels of store.prefix"
@@ -216,6 +232,11 @@ def _found(answer: list[bytes]) -> Reserved | Held:
     if answer[0] == b"held":
         return Held(int(answer[1]), float(answer[2]))
     return Reserved(tuple(int(count) for count in answer[1:]))
+
+
+@cache
+def _digest(script: str) -> str:
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()  # the name that Redis gives a script
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,16 +1,16 @@
-"""Reads values from Redis over one connection that all calls share.
+"""Sends commands to Redis over one connection that all calls share.
 
 The commands of one turn of the event loop are sent in one write, and the server answers in order (pipelining). A call
 whose caller was cancelled keeps its place in that order, so no call receives the answer of another one. If the
 connection is lost, an answer is late, or the server sends an answer that nothing asked for, every waiting call fails
-and the next one connects again. Nothing is retried here.
+and the next one connects again. Nothing is retried here: a command that failed may have taken effect.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import Any
 
 from hiredis import PushNotification, Reader, pack_command
 from redis.asyncio.connection import AbstractConnection, DefaultParser
@@ -24,7 +24,7 @@ _INCOMPLETE = object()
 
 
 class RedisPipeline:
-    """Reads over one connection, which is opened for the first call and after each loss.
+    """Calls over one connection, which is opened for the first call and after each loss.
 
     :param connection: makes a connection of redis-py, not yet connected.
     :param timeout: time limit for each answer, in seconds.
@@ -37,12 +37,12 @@ class RedisPipeline:
         self._opening: asyncio.Task[_Link] | None = None
         self._closed = False
 
-    async def get(self, key: str) -> bytes | None:
-        """The value of `key`, or None; raises an error of redis-py."""
+    async def call(self, *command: str | bytes | int) -> Any:
+        """The answer to a command; raises an error of redis-py."""
         link = self._link
         if link is None or not link.usable:
             link = await self._opened()
-        return cast("bytes | None", await link.ask(pack_command(("GET", key))))  # type: ignore[arg-type]  # a tuple of any length
+        return await link.ask(pack_command(command))  # type: ignore[arg-type]  # a tuple of any length
 
     def renew(self) -> None:
         """Let the next call connect again; the calls that wait now still receive their answers."""

@@ -156,7 +156,7 @@ async def test_a_read_only_server_is_unreachable_for_writes_and_still_reads(stor
 
 
 async def test_idle_connections_to_a_server_that_became_a_replica_are_closed(store: RedisStore, raw: Redis) -> None:
-    await asyncio.gather(store.get("k"), *(store.set("k", b"1", 60) for _ in range(6)))
+    await asyncio.gather(store.get("k"), *(store.last("list", 1) for _ in range(6)))
     assert len(await raw.client_list()) > 3
     await raw.replicaof("127.0.0.1", str(free_port()))
     try:

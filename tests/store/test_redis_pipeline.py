@@ -96,7 +96,7 @@ async def test_a_lost_connection_is_unreachable_for_every_waiting_read(store: Re
 
 
 async def test_after_a_lost_connection_the_next_read_connects_again(store: RedisStore, relay: RedisRelay) -> None:
-    used = store._reads._link
+    used = store._pipeline._link
     assert used
     relay.of(b"GET")[0].to_client.transport.abort()
     await used.lost
@@ -118,7 +118,7 @@ async def test_late_answers_are_unreachable_and_reach_no_later_read(relay: Redis
 async def test_an_answer_that_nothing_asked_for_closes_the_connection(
     store: RedisStore, relay: RedisRelay, extra: bytes
 ) -> None:
-    used = store._reads._link
+    used = store._pipeline._link
     assert used
     relay.of(b"GET")[0].to_client.write(extra)
     await used.lost
@@ -170,3 +170,11 @@ async def test_reads_that_wait_for_the_connection_end_when_the_store_is_closed(r
 async def raw(redis_url: str) -> AsyncIterator[Redis]:
     async with Redis.from_url(redis_url) as client:
         yield client
+
+
+async def test_concurrent_changes_of_one_key_over_one_connection_take_effect_once(store: RedisStore) -> None:
+    await asyncio.gather(*(store.delete_if("5", b"5") for _ in range(3)))
+    assert sum(await asyncio.gather(*(store.add("5", b"new", 60) for _ in range(CALLS)))) == 1
+    swapped = await asyncio.gather(*(store.swap("5", b"new", str(n).encode(), 60) for n in range(CALLS)))
+    assert sum(swapped) == 1
+    assert await store.get("5") == str(swapped.index(True)).encode()
