@@ -1,4 +1,4 @@
-"""Signs a user out: `GET /-/logout` shows a button, `POST` ends the session here and at Keycloak.
+"""Signs a user out: `GET /-/logout` shows the buttons, `POST` ends the session here and at Keycloak, or all sessions.
 
 Keycloak posts a logout token to `/-/oidc/backchannel-logout` if one of its sessions ends elsewhere.
 
@@ -14,6 +14,7 @@ from aiohttp import web
 from gateway.domain.errors import Unreachable
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem
+from gateway.domain.session import Session
 from gateway.keycloak.logout_tokens import KEPT, LogoutTokens
 from gateway.keycloak.tokens import TokenRefused
 from gateway.observe.audit import AuditEvent
@@ -53,7 +54,7 @@ class Logout:
         body: Redirect | Failure = Redirect(f"{request.prefix}login?{SIGNED_OUT}=yes")
         tenant, value = request.tenant, request.cookies.get(Cookie.SESSION)
         try:
-            session = await self.sessions.leave(tenant, value) if value else None
+            session = await self._ended(request, value) if value else None
         except Unreachable as error:  # `sessions` tries again; the browser is cleaned now, for its next user
             body = Failure(problem_of(error), cause=str(error))
         else:
@@ -70,6 +71,14 @@ class Logout:
             ),
             headers={"Clear-Site-Data": security_headers.clear_site_data(tenant)},
         )
+
+    async def _ended(self, request: OwnRequest, value: str) -> Session | None:
+        """The session of this browser, which has ended, and with `everywhere` the user's other ones too."""
+        session = await self.sessions.leave(request.tenant, value)
+        if session and request.fields.get("everywhere") == "yes":
+            others = await self.sessions.end_all(request.tenant, session.user_id, reason="everywhere")
+            request.audit.write(AuditEvent.SIGNED_OUT_EVERYWHERE, session, sessions=len(others))
+        return session
 
 
 @dataclass(frozen=True, slots=True)

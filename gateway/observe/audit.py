@@ -116,7 +116,7 @@ class AuditEvent(Enum):
     SESSION_ENDED = "session_ended"
     """A session ended; `reason` is why. A session that expires unused has no such event, see `until` above."""
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
-    """A user ended their other sessions and all trust in browsers; `sessions` is the number of sessions ended."""
+    """A user ended their other sessions, from the account page also all trust; `sessions` is their number."""
     LOGOUT = "logout"
     """A user signed out."""
     TOKEN_COOKIE_TOO_LARGE = "token_cookie_too_large"  # noqa: S105 - the name of an event

@@ -121,6 +121,35 @@ async def test_the_logout_removes_the_cookies_and_ends_the_keycloak_session(site
     assert [line["user_id"] for line in site.audit.of("logout")] == [user.id]
 
 
+@pytest.mark.row("GW-10")
+async def test_a_sign_out_everywhere_ends_the_users_sessions_in_all_browsers_and_at_keycloak(
+    light_site: Site,
+) -> None:
+    async with light_site.person() as one, light_site.person() as two, light_site.person() as other:
+        user = await signed_in(light_site, one)
+        await signed_in(light_site, other)
+        light_site.clock.advance(61)
+        assert user.email
+        assert (await two.login(user.username, user.password, user.email, light_site.mail)).step == "done"
+        assert 'name="everywhere"' in await one.page("/-/logout")
+        assert (await one.logout(everywhere="yes")).status == 303
+        statuses = [(await browser.get("/unified-admin/")).status for browser in (one, two, other)]
+        assert statuses == [303, 303, 200]
+        assert await ends(light_site, user)
+    (reported,) = light_site.audit.of("signed_out_everywhere")
+    assert (reported["user_id"], reported["sessions"]) == (user.id, 1)
+
+
+async def test_a_sign_out_keeps_the_users_sessions_in_other_browsers(light_site: Site) -> None:
+    async with light_site.person() as one, light_site.person() as two:
+        user = await signed_in(light_site, one)
+        light_site.clock.advance(61)
+        assert user.email
+        assert (await two.login(user.username, user.password, user.email, light_site.mail)).step == "done"
+        await one.logout()
+        assert (await two.get("/unified-admin/")).status == 200
+
+
 async def test_the_page_after_a_sign_out_says_so_without_a_reference(light_site: Site) -> None:
     async with light_site.person() as agent:
         shown = await agent.page("/-/login?signed-out=yes")
