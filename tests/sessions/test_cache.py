@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.domain import errors
 from gateway.domain.ports import SystemRandom
 from gateway.sessions.cache import SessionCache, SessionRecord
 from gateway.sessions.session_key import SessionKey, of_cookie
@@ -10,7 +11,7 @@ from gateway.store.memory import MemoryStore
 from gateway.store.replica_events import ReplicaEvents
 from tests.fixtures.clock import START, FakeClock
 from tests.fixtures.sample_tenants import session
-from tests.fixtures.session_harness import OTHER_TENANT, TENANT, SessionHarness
+from tests.fixtures.session_harness import OTHER_TENANT, TENANT, Flaky, SessionHarness
 
 OLDEST = 5.0
 
@@ -196,4 +197,17 @@ async def test_with_copies_turned_off_every_request_reads_the_store(clock: FakeC
     async with harness.running():
         _, cookie = await harness.open()
         assert await reads(store, harness.one.sessions, cookie) == 10
+        assert harness.one.sessions.held(TENANT, of(cookie)) is None
+
+
+async def test_a_session_that_is_read_while_its_user_signs_out_without_the_store_is_not_held(clock: FakeClock) -> None:
+    store = Flaky(clock)
+    harness = SessionHarness(store, clock)
+    async with harness.running():
+        session, cookie = await harness.open()
+        await harness.one.sessions.current(TENANT, cookie)
+        store.keeps = True
+        with pytest.raises(errors.Unreachable):
+            await harness.one.sessions.leave(TENANT, cookie)
+        await harness.one.sessions.used(session)
         assert harness.one.sessions.held(TENANT, of(cookie)) is None
