@@ -44,6 +44,12 @@ _Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 READ = 16 * 1024
 """Bytes of one read, at most."""
+READ_OF_UPLOAD = 128 * 1024
+"""Bytes of one read of a body that a signed-in user sends to an app; small reads would double its cost."""
+_END = b"\r\n\r\n"
+_BETWEEN = (FramingState.HEAD, FramingState.WHOLE)
+"""The states in which the next bytes begin a request, while nothing is held and none is under way."""
+_IN_BODY = (FramingState.BODY, FramingState.CHUNKS)
 _UNSENT = 64 * 1024
 _LEAST_WAIT = 0.05
 """Seconds between two looks at one body, at least."""
@@ -107,7 +113,7 @@ class Runner(web.AppRunner):
         self._addresses = ConnectionCounts(self._limits.per_address, trusted)
         self._connections = _Connections(self._limits.connections, options.get("keepalive_timeout", 75.0))
         self._ending = False
-        self._buffer = memoryview(bytearray(READ))
+        self._buffer = memoryview(bytearray(READ_OF_UPLOAD))
 
     async def setup(self) -> None:
         """As `AppRunner`'s."""
@@ -199,10 +205,11 @@ class _Requests(web.RequestHandler):
     aiohttp's answer to a request that does not parse names the server's program, and repeats a line of the request to
     the sender and in the log, where it may be a cookie or a password. And `_Connection` learns of a change of protocol:
     from then on it passes everything on. `two_way` is set while a signed-in user's body and its answer are both under
-    way. `at_rest`: no request is under way here. `failed`: why the fast path gave up the request that begins.
+    way. `uploads`: such a body is on its way to an app. `at_rest`: no request is under way here. `failed`: why the fast
+    path gave up the request that begins.
     """
 
-    __slots__ = ("at_rest", "ending", "failed", "on_switch", "switched_to", "two_way")
+    __slots__ = ("at_rest", "ending", "failed", "on_switch", "switched_to", "two_way", "uploads")
 
     on_switch: Callable[[], None]
 
@@ -210,6 +217,7 @@ class _Requests(web.RequestHandler):
         super().__init__(*arguments, **options)
         self.ending = False
         self.two_way = False
+        self.uploads = False
         self.at_rest = True
         self.failed: Failed | None = None
         self.switched_to: Any = None
@@ -387,7 +395,9 @@ class _Connection(asyncio.BufferedProtocol):
             )
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer  # one for all connections: its bytes are copied before the next one reads
+        # one for all connections: its bytes are copied before the next one reads
+        uploads = self._inner is not None and self._inner.uploads and self._inbound.state in _IN_BODY
+        return self._buffer if uploads else self._buffer[:READ]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._inner is None:
@@ -397,8 +407,24 @@ class _Connection(asyncio.BufferedProtocol):
         if self._inbound.state is FramingState.THROUGH:
             self._inner.data_received(data)
             return
-        self._inbound.add(data)
-        self._pass_on()
+        if not self._passes_alone(data):
+            self._inbound.add(data)
+            self._pass_on()
+
+    def _passes_alone(self, data: bytes) -> bool:
+        """Whether these bytes are one request that the fast path takes as it is, as most are."""
+        inner, inbound, fast = self._inner, self._inbound, self._fast
+        if inner is None or fast is None or self._busy or self._writing_paused or not inner.at_rest or inbound.held:
+            return False
+        if inbound.state not in _BETWEEN or data.find(_END) != len(data) - len(_END) or not b"A" <= data[:1] <= b"Z":
+            return False
+        if len(data) > self._limits.head_bytes or self._closing or not fast.take(data):
+            return False
+        self._busy = True
+        inbound.passed_alone()
+        self._connections.idle.pop(self, None)
+        inner.keep_alive(True)
+        return True
 
     def eof_received(self) -> bool:
         """True keeps the connection: after a switch of protocols the client may still take what the app sends."""
@@ -544,7 +570,7 @@ class _Connection(asyncio.BufferedProtocol):
         """The handler is done; aiohttp writes its answer, and reads the rest of the body for ten seconds."""
         self._busy = False
         if self._inner is not None:
-            self._inner.failed = None
+            self._inner.failed, self._inner.uploads = None, False
         if self._body_look is not None:
             self._body_look.cancel()
             self._body_look = None
@@ -559,7 +585,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._inner.ending = True
         if self._fast is not None:
             self._fast.ending = True
-        in_body = self._inbound.state in (FramingState.BODY, FramingState.CHUNKS)
+        in_body = self._inbound.state in _IN_BODY
         self._closing = not (self._busy or in_body or self._head_since is not None)
         if self._closing:
             self._inner.close()  # aiohttp ignores bytes that arrive from now on

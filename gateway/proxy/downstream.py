@@ -90,6 +90,11 @@ class Downstream:
         """Whether the client sends its body only after `go_on` (`Expect: 100-continue`)."""
         return continue_100.is_awaited(self._request)
 
+    def uploads(self) -> None:
+        """A signed-in user's body is on its way to an app: it may be read in large parts."""
+        if hasattr(self._request.protocol, "uploads"):  # of `connection_limits`
+            self._request.protocol.uploads = True
+
     def go_on(self) -> None:
         """Ask for the body of a client that waits to be asked."""
         continue_100.ask(self._request)

@@ -125,6 +125,7 @@ class FastConnection:
         self._cookies: _Cookies | None = None
         self._given_id = b""
         self._client_line = b""
+        self._trusted_under: tuple[RequestKinds | None, bool] = (None, False)
         self._client_of: tuple[RequestKinds | None, tuple[str, ...]] = (None, ())
         self._credentials = b""
         self._credentials_for: tuple[Session | None, RoutedKind | None, _Cookies | None] = (None, None, None)
@@ -181,14 +182,15 @@ class FastConnection:
         if lines is None or len(block) + len(lines) > MAX_HEADER_BYTES:
             return False
         known = self._path.lines
-        keys, passed, given_id, hops = [method], [], b"", False
-        cookie = None
+        keys, passed, hops = [method], [], False
+        cookie: bytes | None = None
+        given_id: bytes | None = None
         for text in lines:
             key, part, role, value = known[text]
             if role is not Role.NONE:
                 if role is Role.COOKIE and cookie is None:
                     cookie = value
-                elif role is Role.REQUEST_ID and not given_id:
+                elif role is Role.REQUEST_ID and given_id is None:
                     given_id = value
                 elif role is Role.FORWARDED_FOR:
                     hops = True
@@ -209,11 +211,13 @@ class FastConnection:
         self._kinds, self._kind, self._method, self._block = kinds, kind, method, block
         return True
 
-    def _reads_client(self, kinds: RequestKinds, lines: list[bytes], given_id: bytes, *, hops: bool) -> bool:
+    def _reads_client(self, kinds: RequestKinds, lines: list[bytes], given_id: bytes | None, *, hops: bool) -> bool:
         """Read who the client is; False where the usual way has something to tell or to reject."""
         trusted = kinds.configuration.gateway.trusted_proxies
-        by_proxy = bool(hops or given_id) and is_trusted_peer(self._peer, trusted)
-        self._given_id = given_id if by_proxy and is_request_id(given_id.decode()) else b""
+        if kinds is not self._trusted_under[0]:
+            self._trusted_under = kinds, is_trusted_peer(self._peer, trusted)
+        given, by_proxy = given_id or b"", self._trusted_under[1]
+        self._given_id = given if by_proxy and is_request_id(given.decode()) else b""
         if hops and not by_proxy:
             return False
         meanings = [self._path.lines[line] for line in lines] if hops else []

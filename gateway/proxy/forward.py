@@ -167,6 +167,8 @@ class _Exchange:
                 await wire.write(head_bytes(self._head, fields))
                 if self._has_body and (not expect or await wire.asks_for_body(_CONTINUE)):
                     self._client.go_on()
+                    if self._signed_in:
+                        self._client.uploads()
                     pump = asyncio.create_task(self._pump(wire))
                 answer = await self._await_answer(wire, pump)
                 if not is_event_stream(answer.all("content-type")):

@@ -78,6 +78,10 @@ class RequestFraming:
         self._searched = 0
         return part
 
+    def passed_alone(self) -> None:
+        """One whole head without a body was passed on by itself, while nothing was held."""
+        self.state = FramingState.WHOLE
+
     def go_on(self) -> None:
         """Let the next request pass, because the one before it is answered."""
         if self.state is FramingState.WHOLE:

@@ -106,7 +106,7 @@ class UpstreamPool:
     `idle_seconds`: for which a connection is kept; at most `idle_each` to one server.
     """
 
-    def __init__(self, *, idle_seconds: float = 4.0, idle_each: int = 64) -> None:
+    def __init__(self, *, idle_seconds: float = 4.0, idle_each: int = 512) -> None:
         self.idle_seconds = idle_seconds
         self.idle_each = idle_each
         self.buffer = memoryview(bytearray(READ))
