@@ -190,3 +190,16 @@ async def test_a_body_after_the_answer_to_a_head_request_never_becomes_the_next_
         head = await server.send(server.request("/agent-manager/x", method="HEAD"))
         get = await server.send(server.request("/agent-manager/x"))
     assert (body_of(head), body_of(get)) == (b"", b"ok")
+
+
+async def test_a_head_without_end_is_no_answer() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nX-A: ")
+        while True:
+            writer.write(b"a" * 4000)
+            await writer.drain()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        answer = await asyncio.wait_for(server.send(server.request("/agent-manager/x")), 10)
+    assert status_of(answer) == 502

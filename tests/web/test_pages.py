@@ -39,6 +39,13 @@ def test_a_page_may_load_only_resources_of_the_gateway() -> None:
     assert f'nonce="{nonce[7:-1]}"' in str(response.text)
 
 
+def test_a_script_of_a_page_has_the_nonce_of_its_policy_and_its_own_code() -> None:
+    response = PAGES.render(states.request(of=states.tenant()), "problem.html", {"problem": PROBLEM}, 429)
+    nonce = directives(response.headers["Content-Security-Policy"])["script-src"][7:-1]
+    code = PAGES.assets.text("countdown.js")
+    assert f'<script type="module" nonce="{nonce}">\n{code}</script>' in str(response.text)
+
+
 def test_times_on_a_page_are_those_of_the_tenant() -> None:
     request = states.request(of=replace(states.tenant(), time_zone="Asia/Dubai"))
     request.pop(LANGUAGE, None)
