@@ -31,8 +31,10 @@ from gateway.web import cookies
 from gateway.web.client_address import client_address, is_trusted_peer
 from gateway.web.cookies import Cookie, TooLarge
 from gateway.web.middleware import ID_BYTES, is_request_id
-from gateway.web.request_check import MAX_HEADER_BYTES, MAX_TARGET, is_cookie_field, is_query
+from gateway.web.request_check import MAX_TARGET, is_cookie_field, is_query
 
+LONGEST_BLOCK = 12_288
+"""Bytes of all field lines of a plain request."""
 _VERSION = b"HTTP/1.1"
 _NEVER = float("inf")
 
@@ -118,8 +120,6 @@ class FastConnection:
         self._kind: RequestKind | None = None
         self._kinds: RequestKinds | None = None
         self._method = b""
-        self._keys: tuple[bytes, ...] = ()
-        self._lines: list[bytes] = []
         self._passed = b""
         self._cookie = b""
         self._cookies: _Cookies | None = None
@@ -179,7 +179,7 @@ class FastConnection:
         """Read the field lines of a head; False: the usual way decides."""
         self._kind, self._block = None, b""
         lines = split_fields(block)
-        if lines is None or len(block) + len(lines) > MAX_HEADER_BYTES:
+        if lines is None or len(block) > LONGEST_BLOCK:
             return False
         known = self._path.lines
         keys, passed, hops = [method], [], False
@@ -268,24 +268,31 @@ class FastConnection:
         self._ends_at = self._loop.time() + session.ends_at - path.clock.now()
         wire = routed.app.take_idle()
         if wire is None:
-            path.tasks.start(self._connect(routed), "connection to an app")
+            self._begin_connection(routed)
         else:
             self._kept = True
             self._send(routed, wire)
         return True
 
+    def _begin_connection(self, routed: RoutedKind) -> None:
+        """Open a connection to the app; the end of the session is noticed meanwhile."""
+        self._kept, self._wire, self.deadline = False, None, self._ends_at
+        self._path.deadlines.add(self)
+        self._path.tasks.start(self._connect(routed), "connection to an app")
+
     async def _connect(self, routed: RoutedKind) -> None:
-        self._wire = None
         try:
             wire = await routed.app.connect(routed.route.timeouts.connect)
         except AppError as error:
             if self._under_way:
                 self._fail(error)
             return
+        except BaseException:
+            self._abort()
+            raise
         if not self._under_way:
-            routed.app.give_back(wire)
+            wire.abort()
             return
-        self._kept = False
         self._send(routed, wire)
 
     def _send(self, routed: RoutedKind, wire: UpstreamConnection) -> None:
@@ -453,9 +460,7 @@ class FastConnection:
         wire.leave()
         wire.abort()
         if self._kept and not wire.heard and isinstance(error, NoConnection) and self._routed is not None:
-            self._kept, self._wire = False, None
-            self._path.deadlines.remove(self)
-            self._path.tasks.start(self._connect(self._routed), "connection to an app")
+            self._begin_connection(self._routed)
         else:
             self._fail(error)
 

@@ -126,6 +126,12 @@ def decoded(lines: list[bytes]) -> tuple[tuple[str, str], ...]:
     return tuple((name, value.strip(" \t")) for name, _, value in pairs)
 
 
+def without_secrets(fields: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The fields of a request as they may stay in memory: without cookies, and without the values of credentials."""
+    secret = {name.decode() for name in _SECRET}
+    return tuple((name, "" if name.lower() in secret else value) for name, value in fields if name.lower() != "cookie")
+
+
 def _remembered(known: dict[bytes, Line], line: bytes, key: bytes, meaning: Line) -> Line:
     if len(line) <= _LONGEST and key not in _SECRET:
         if len(known) >= MOST_LINES:

@@ -17,7 +17,7 @@ from gateway.proxy import headers, routing
 from gateway.proxy.answers import AnswerRules
 from gateway.proxy.authorization import Forward, authorize
 from gateway.proxy.blocked_endpoints import folded
-from gateway.proxy.head_lines import AnswerLines, decoded
+from gateway.proxy.head_lines import AnswerLines, decoded, without_secrets
 from gateway.proxy.headers import HeaderFields
 from gateway.proxy.routing import RouteMatch
 from gateway.proxy.upstream_connection import UpstreamResponse
@@ -150,7 +150,7 @@ class RequestKinds:
         try:
             return self._known[keys]
         except KeyError:
-            found = self._made(keys[0].decode(), decoded(lines), passed)
+            found = self._made(keys[0].decode(), without_secrets(decoded(lines)), passed)
         if len(self._known) >= MOST_KINDS:
             self._known.clear()
         self._known[keys] = found

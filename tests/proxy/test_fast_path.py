@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.tenant import Route, Tenant
+from gateway.domain.tenant import Route, Tenant, Timeouts
 from gateway.proxy import routing
+from gateway.proxy.connection_limits import FAST_PATH
 from gateway.proxy.fast_path import FastConnection
 from gateway.proxy.request_kinds import Targets
 from gateway.proxy.routing import RouteMatch
 from gateway.web.request_check import Checked, RequestHead, check
-from tests.fixtures.proxy_server import HOST, VALUE, body_of, gateway, session, status_of, tenant
+from tests.fixtures.proxy_server import HOST, VALUE, body_of, gateway, session, status_of, tenant, until
+from tests.fixtures.silent_address import silent_address
 from tests.fixtures.upstream import RawUpstream
 
 OTHER = f"{'u' * 22}.{'v' * 43}"
@@ -113,6 +115,19 @@ async def test_a_session_that_ended_between_two_requests_of_a_connection_opens_n
         server.sessions.end("s1")
         answer = await one(reader, writer, plain(VALUE))
     assert (status_of(answer), raw_upstream.requests) == (303, 1)
+
+
+@pytest.mark.attack("A11")
+async def test_a_request_whose_session_ends_while_its_app_is_connected_is_cut() -> None:
+    async with silent_address() as (host, port):
+        routes = (Route("/agent-manager", f"http://{host}:{port}", timeouts=Timeouts(connect=60)),)
+        async with gateway(tenant(routes=routes)) as server:
+            reader, writer = await server.connect()
+            writer.write(plain(VALUE))
+            await until(lambda: server.runner.app[FAST_PATH].deadlines.under_way != (), server)
+            server.sessions.end("s1")
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await asyncio.wait_for(reader.readexactly(1), 5)
 
 
 async def test_a_token_that_was_renewed_between_two_requests_reaches_the_app(raw_upstream: RawUpstream) -> None:
