@@ -211,6 +211,7 @@ def test_a_reference_has_eight_unambiguous_letters() -> None:
         ({"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}, False),
         ({"Accept": "text/html, application/json;q=0.5"}, False),
         ({"Accept": "text/html;q=0.5, application/json"}, True),
+        ({"Accept": "text/html;q=1, application/json"}, False),
         ({"Accept": "application/json;q=x"}, False),
         ({"Accept": "*/*", "X-Requested-With": "XMLHttpRequest"}, True),
         ({"Accept": "*/*", "Content-Type": "application/json"}, True),
