@@ -129,6 +129,12 @@ async def test_the_next_code_alone_proves_the_user(bench: Bench) -> None:
     assert request.json()["subjectCredentials"][0]["methodId"] == "SECURID_NEXT_TOKENCODE"
 
 
+async def test_a_challenge_of_another_service_is_begun_anew_at_rsa(bench: Bench) -> None:
+    bench.challenge = replace(bench.challenge, state='{"verification": "of-a-former-channel"}')
+    assert isinstance(await bench.enter(bench.token.passcode), Verified)
+    assert bench.manager.http.requests[-1].target == "/mfa/v1_1/authn/initialize"
+
+
 async def test_a_passcode_after_which_rsa_asks_for_the_next_code_costs_an_attempt(bench: Bench) -> None:
     before = await bench.attempts_left()
     await bench.asked_for_the_next_code()
