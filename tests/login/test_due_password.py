@@ -71,6 +71,16 @@ async def test_a_user_with_a_due_password_proves_a_factor_sets_a_password_and_pr
     assert await browser.current()
 
 
+async def test_a_login_that_is_left_after_the_new_password_ends_its_session_at_keycloak(
+    login_harness: LoginHarness,
+) -> None:
+    browser = await at_the_new_password(login_harness)
+    await browser.act(Step.NEW_PASSWORD, new_password="another")
+    login_harness.clock.advance(login_harness.configuration.gateway.limits.login_idle + 120)
+    assert await login_harness.reaper.end_abandoned() == 1
+    assert len(login_harness.realm.ended) == 1
+
+
 async def test_after_a_refused_new_password_the_user_may_try_another_at_once(login_harness: LoginHarness) -> None:
     browser = await at_the_new_password(login_harness)
     for _ in range(3):
