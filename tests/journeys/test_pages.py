@@ -186,3 +186,12 @@ async def test_the_reference_of_a_stopped_page_is_in_the_log_and_leads_to_the_ca
     (cause,) = light_site.audit.of("login_stopped")
     assert (line["problem"], line["step"], line["login"]) == ("action-required", "stopped", cause["login"])
     assert cause["user_id"] == user.id
+
+
+@pytest.mark.row("GW-31")
+async def test_the_page_of_another_step_leads_to_the_one_that_is_due(light_site: Site) -> None:
+    user = light_site.user()
+    async with light_site.person() as agent:
+        await agent.to_code(user.username, user.password, "step@example.com")
+        other = await agent.get("/-/login/stopped")
+    assert (other.status, other.headers["Location"].partition("?")[0]) == (303, "/-/login/verify")
