@@ -33,6 +33,8 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Idempotent methods (RFC 9110 9.2.2)."""
 _SENT_AGAIN = 16_384
 """Bytes of a body that may be sent again."""
+_LARGE = 16 * 2**20
+"""Bytes of a body that an app has taken, after which a signed-in user's is read in larger parts."""
 _CONTINUE = 1.0
 """Seconds until an app gets a body for which it has not asked (`Expect: 100-continue`); curl waits as long."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -167,8 +169,6 @@ class _Exchange:
                 await wire.write(head_bytes(self._head, fields))
                 if self._has_body and (not expect or await wire.asks_for_body(_CONTINUE)):
                     self._client.go_on()
-                    if self._signed_in:
-                        self._client.uploads()
                     pump = asyncio.create_task(self._pump(wire))
                 answer = await self._await_answer(wire, pump)
                 if not is_event_stream(answer.all("content-type")):
@@ -205,6 +205,8 @@ class _Exchange:
                 raise TooLarge("body")
             part = b"%x\r\n%b\r\n" % (len(data), data) if self._checked.chunked else data
             await wire.write(part, within=self._route.timeouts.first_byte)
+            if self._signed_in and sent >= _LARGE:
+                self._client.uploads()
             await asyncio.sleep(0)  # an answer that is here already is read before the next write can fail
         if self._checked.chunked:
             await wire.write(b"0\r\n\r\n", within=self._route.timeouts.first_byte)

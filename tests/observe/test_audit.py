@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def test_audit_events_are_counted_in_the_metrics(clock: FakeClock) -> None:
     assert 'efcx_gateway_events_total{event="code_sent",tenant="one"} 1.0' in text
     assert "process_resident_memory_bytes" in text
     assert "anna" not in text
-    assert len(set(OUTCOMES.values())) == len(OUTCOMES)
+    assert {outcome for outcome, times in Counter(OUTCOMES.values()).items() if times > 1} == {"refused"}
 
 
 @pytest.mark.parametrize("name", ["not-there/audit.log", "."])

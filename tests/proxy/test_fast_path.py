@@ -1,6 +1,8 @@
 """The fast path: which requests it takes, and that what it remembers is never used for another request."""
 
 import asyncio
+import hashlib
+import random
 import re
 from dataclasses import replace
 
@@ -15,7 +17,18 @@ from gateway.proxy.fast_path import FastConnection
 from gateway.proxy.request_kinds import Targets
 from gateway.proxy.routing import RouteMatch
 from gateway.web.request_check import Checked, RequestHead, check
-from tests.fixtures.proxy_server import HOST, VALUE, body_of, gateway, session, status_of, tenant, until
+from tests.fixtures.proxy_server import (
+    HOST,
+    VALUE,
+    app_that,
+    body_of,
+    gateway,
+    read_head,
+    session,
+    status_of,
+    tenant,
+    until,
+)
 from tests.fixtures.silent_address import silent_address
 from tests.fixtures.upstream import RawUpstream
 
@@ -205,3 +218,22 @@ def usual(of: Tenant, path: str) -> tuple[Route, str] | None:
         return None
     match = routing.find(checked, of, "/-/")
     return (match.route, match.target) if isinstance(match, RouteMatch) and not match.public else None
+
+
+@pytest.mark.row("GW-01")
+async def test_a_large_body_arrives_byte_for_byte() -> None:
+    size, seen = 20 * 2**20, hashlib.sha256()
+
+    async def read_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        left = size
+        while left:
+            data = await reader.read(min(left, 2**18))
+            seen.update(data)
+            left -= len(data)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    body = random.Random(1).randbytes(size)
+    async with app_that(read_all) as app, gateway(tenant(app.url)) as server:
+        answer = await server.send(server.request("/agent-manager/x", method="POST", body=body))
+    assert (status_of(answer), seen.digest()) == (200, hashlib.sha256(body).digest())
