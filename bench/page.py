@@ -74,7 +74,7 @@ def facts(rounds: int, seconds: int) -> str:
         parts += [f"{Path(program).name} {found[1]}"] if found else []
     return (
         f"Measured on {datetime.now(UTC):%d %B %Y} with version {version('efcx-gateway')}, "
-        f"{rounds} rounds of {seconds} seconds. "
+        f"{rounds} rounds of {seconds} s each. "
         f"{os.cpu_count()} cores ({cpu[1].strip() if cpu else platform.machine()}), Linux {platform.release()}, "
         f"load {os.getloadavg()[2]:.1f}, Python {python}, {', '.join(parts)}. "
         f"A loop of ten million turns takes this Python {_loop():.2f} s."

@@ -129,7 +129,7 @@ async def test_the_next_code_alone_proves_the_user(bench: Bench) -> None:
     assert request.json()["subjectCredentials"][0]["methodId"] == "SECURID_NEXT_TOKENCODE"
 
 
-async def test_a_challenge_of_another_service_is_begun_anew_at_rsa(bench: Bench) -> None:
+async def test_rsa_begins_its_own_attempt_for_a_challenge_of_another_service(bench: Bench) -> None:
     bench.challenge = replace(bench.challenge, state='{"verification": "of-a-former-channel"}')
     assert isinstance(await bench.enter(bench.token.passcode), Verified)
     assert bench.manager.http.requests[-1].target == "/mfa/v1_1/authn/initialize"
