@@ -1,6 +1,6 @@
 """Rewrites the plain heads of an app's answers, and remembers how.
 
-Pure. `headers.answer_fields` says what a browser gets of a head. What it said for one head holds for every head with
+Pure. `headers.response_fields` says what a browser gets of a head. What it said for one head holds for every head with
 the same status and the same keys of its lines (`head_lines`). Such heads differ only in lines that pass as they are.
 """
 
@@ -91,8 +91,8 @@ class AnswerRules:
         if first is None or len(lines) > MOST_FIELDS:
             return None
         status, fields = int(first[1]), decoded(lines[1:])
-        wanted = headers.answer_fields(
-            status, fields, self._checked, self._route, self._tenant, self._prefix, private=self._private
+        wanted = headers.response_fields(
+            fields, self._checked, self._route, self._tenant, self._prefix, status=status, private=self._private
         )
         changes, at = [], 0
         for number, (name, value) in enumerate(fields, 1):
@@ -101,7 +101,7 @@ class AnswerRules:
                 changes.append((number, b""))
                 continue
             if wanted[at][1] != value:
-                changes.append((number, f"{name}: {wanted[at][1]}\r\n".encode("latin-1")))
+                changes.append((number, headers.field_lines(((name, wanted[at][1]),))))
             at += 1
         kinds = [value for name, value in fields if name.lower() == "content-type"]
         connection = listed(value for name, value in fields if name.lower() == "connection")
@@ -109,7 +109,7 @@ class AnswerRules:
             status,
             b"HTTP/1.1 %d %b\r\n" % (status, first[2] or b""),
             tuple(changes),
-            "".join([f"{name}: {value}\r\n" for name, value in wanted[at:]]).encode("latin-1"),
+            headers.field_lines(wanted[at:]),
             "close" not in connection,
             headers.is_event_stream(kinds),
         )

@@ -347,7 +347,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._limits = limits
         self._addresses = addresses
         self._connections = connections
-        self._buffer = buffer
+        self._buffer, self._buffer_of_upload = buffer[:READ], buffer
         self._loop = asyncio.get_running_loop()
         self._client = ""
         self._inner: _Requests | None = None
@@ -397,12 +397,12 @@ class _Connection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         # one for all connections: its bytes are copied before the next one reads
         uploads = self._inner is not None and self._inner.uploads and self._inbound.state in _IN_BODY
-        return self._buffer if uploads else self._buffer[:READ]
+        return self._buffer_of_upload if uploads else self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._inner is None:
             return
-        data = bytes(self._buffer[:nbytes])
+        data = bytes(self._buffer_of_upload[:nbytes])
         self._received += nbytes
         if self._inbound.state is FramingState.THROUGH:
             self._inner.data_received(data)

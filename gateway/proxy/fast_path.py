@@ -21,7 +21,7 @@ from gateway.proxy.answers import PlainAnswer
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.forward import Failed
 from gateway.proxy.head_lines import AnswerLines, RequestLines, Role, split_fields
-from gateway.proxy.request_kinds import METHODS, RequestKind, RequestKinds, RoutedKind, encoded
+from gateway.proxy.request_kinds import METHODS, RequestKind, RequestKinds, RoutedKind
 from gateway.proxy.session_stream import OpenStreams
 from gateway.proxy.upstream_connection import AppError, NoConnection, TooSlow, UpstreamConnection, UpstreamResponse
 from gateway.proxy.upstream_pool import UpstreamPool
@@ -182,7 +182,7 @@ class FastConnection:
         if lines is None or len(block) > LONGEST_BLOCK:
             return False
         known = self._path.lines
-        keys, passed, hops = [method], [], False
+        keys, passed, hops = [method], [], list[str]()
         cookie: bytes | None = None
         given_id: bytes | None = None
         for text in lines:
@@ -193,7 +193,7 @@ class FastConnection:
                 elif role is Role.REQUEST_ID and given_id is None:
                     given_id = value
                 elif role is Role.FORWARDED_FOR:
-                    hops = True
+                    hops.append(value.decode())
                 else:
                     return False
             keys.append(key)
@@ -202,7 +202,7 @@ class FastConnection:
             return False
         self._passed = b"".join(passed)
         kind = kinds.of(tuple(keys), lines, self._passed)
-        if kind is None or not self._reads_client(kinds, lines, given_id, hops=hops):
+        if kind is None or not self._reads_client(kinds, given_id, tuple(hops)):
             return False
         if cookie != self._cookie or self._cookies is None or self._cookies.tenant is not kind.tenant:
             self._cookie, self._cookies = cookie, _Cookies.read(cookie, kind.tenant)
@@ -211,7 +211,7 @@ class FastConnection:
         self._kinds, self._kind, self._method, self._block = kinds, kind, method, block
         return True
 
-    def _reads_client(self, kinds: RequestKinds, lines: list[bytes], given_id: bytes | None, *, hops: bool) -> bool:
+    def _reads_client(self, kinds: RequestKinds, given_id: bytes | None, hops: tuple[str, ...]) -> bool:
         """Read who the client is; False where the usual way has something to tell or to reject."""
         trusted = kinds.configuration.gateway.trusted_proxies
         if kinds is not self._trusted_under[0]:
@@ -220,14 +220,12 @@ class FastConnection:
         self._given_id = given if by_proxy and is_request_id(given.decode()) else b""
         if hops and not by_proxy:
             return False
-        meanings = [self._path.lines[line] for line in lines] if hops else []
-        forwarded = tuple(one.value.decode() for one in meanings if one.role is Role.FORWARDED_FOR)
-        if (kinds, forwarded) != self._client_of:
-            address = client_address(self._peer, forwarded, trusted)
+        if (kinds, hops) != self._client_of:
+            address = client_address(self._peer, hops, trusted)
             if address is None:
                 return False
-            self._client_of = kinds, forwarded
-            self._client_line = encoded(((headers.FORWARDED_FOR, address),))
+            self._client_of = kinds, hops
+            self._client_line = headers.field_lines(((headers.FORWARDED_FOR, address),))
         return True
 
     async def _ask(self, tenant: Tenant, cookie: str) -> None:
@@ -344,9 +342,7 @@ class FastConnection:
         self._left = answer.length or 0
         self._chunked = False
         self._begin_answer(events=rule.events)
-        framing = b"" if answer.declared is None else b"Content-Length: %d\r\n" % answer.declared
-        parts = (answer.head, self._renewed, b"X-Request-ID: ", self._request_id, b"\r\n", framing, self._closing())
-        self._pass(body, b"".join(parts) + b"\r\n")
+        self._pass(body, self._whole_head(answer.head, answer.declared))
 
     def _pass(self, data: bytes, head: bytes = b"") -> None:
         """Send a part of a body whose length is known."""
@@ -396,33 +392,24 @@ class FastConnection:
         fields = routed.answer_fields(answer)
         self._chunked = answer.length is None and not answer.empty
         self._begin_answer(events=headers.is_event_stream(answer.all("content-type")))
+        first = f"HTTP/1.1 {answer.status} {answer.reason}\r\n".encode("latin-1")
+        length = None if answer.status == 204 else answer.length
+        self._transport.write(self._whole_head(first + headers.field_lines(fields), length))
+
+    def _whole_head(self, lines: bytes, length: int | None) -> bytes:
+        """The head for the browser, of the lines of the app's answer; the gateway's own follow them."""
+        framing = b"" if length is None else b"Content-Length: %d\r\n" % length
         if self._chunked:
             framing = b"Transfer-Encoding: chunked\r\n"
-        else:
-            known = answer.length is not None and answer.status != 204
-            framing = b"Content-Length: %d\r\n" % (answer.length or 0) if known else b""
-        first = f"HTTP/1.1 {answer.status} {answer.reason}\r\n".encode("latin-1")
-        parts = (
-            first,
-            encoded(fields),
-            self._renewed,
-            b"X-Request-ID: ",
-            self._request_id,
-            b"\r\n",
-            framing,
-            self._closing(),
-            b"\r\n",
-        )
-        self._transport.write(b"".join(parts))
+        closing = b"Connection: close\r\n" if self._closes else b""
+        own = (self._renewed, b"X-Request-ID: ", self._request_id, b"\r\n", framing, closing, b"\r\n")
+        return b"".join((lines, *own))
 
     def _begin_answer(self, *, events: bool) -> None:
         self._begun = True
         if events:
             self._between = _NEVER
             self._path.streams.add(self.cut)
-
-    def _closing(self) -> bytes:
-        return b"Connection: close\r\n" if self._closes else b""
 
     @property
     def _closes(self) -> bool:

@@ -15,7 +15,7 @@ from gateway.domain.problem import Problem
 from gateway.domain.tasks import end
 from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
-from gateway.proxy.headers import HeaderFields, UpstreamRequest, is_event_stream
+from gateway.proxy.headers import HeaderFields, UpstreamRequest, field_lines, is_event_stream
 from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.upstream_connection import (
     AppError,
@@ -114,8 +114,8 @@ def framing(checked: Checked) -> HeaderFields:
 
 def head_bytes(head: UpstreamRequest, fields: HeaderFields) -> bytes:
     """A request head on the wire."""
-    lines = [f"{head.method} {head.target} HTTP/1.1", *(f"{n}: {v}" for n, v in (*head.fields, *fields)), "", ""]
-    return "\r\n".join(lines).encode("latin-1")
+    first = f"{head.method} {head.target} HTTP/1.1\r\n".encode("latin-1")
+    return first + field_lines((*head.fields, *fields)) + b"\r\n"
 
 
 class _Exchange:

@@ -1,8 +1,7 @@
 """Answers every request that is not for a page of the gateway's own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import structlog
@@ -200,15 +199,14 @@ class ProxyHandler:
         head = replace(head, fields=(*head.fields, request_id))
         private = session is not None and not match.route.shared_cache
         extra = self._renewed_token_cookie(cookies_of(request), tenant, session) if private else ()
-        rewrite = partial(
-            headers.answer_fields,
-            checked=checked,
-            route=match.route,
-            tenant=tenant,
-            prefix=request[CONFIGURATION].gateway.prefix,
-            private=private,
-            extra=(*extra, request_id),
-        )
+        prefix = request[CONFIGURATION].gateway.prefix
+
+        def rewrite(status: int, fields: Iterable[tuple[str, str]]) -> headers.HeaderFields:
+            ours = (*extra, request_id)
+            return headers.response_fields(
+                fields, checked, match.route, tenant, prefix, status=status, private=private, extra=ours
+            )
+
         stream = SessionStream(self._sessions, session, self._clock, self._tasks) if session else None
         if checked.upgrade and stream:  # a public path takes no upgrade (`routing.find`)
             outcome = await self._websockets.splice(request, checked, head, match.route, stream=stream, rewrite=rewrite)

@@ -216,13 +216,15 @@ def response_fields(
     tenant: Tenant,
     prefix: str,
     *,
+    status: int = 200,
     private: bool = True,
     extra: HeaderFields = (),
 ) -> HeaderFields:
     """The fields of an app's answer for the browser, without framing, and `extra` of ours (cookies).
 
     `Set-Cookie` stays a list; the order is kept. `Strict-Transport-Security` is the gateway's, by https only. `prefix`
-    is that of the gateway's own pages. `private`: no shared cache may store the answer.
+    is that of the gateway's own pages. `private`: no shared cache may store the answer. A 304 updates what the browser
+    holds (RFC 9111 3.2): a field the app did not send stays as it is.
     """
     urls = PublicUrls(public_origin(checked, tenant), route, tenant, prefix)
     fields = tuple(fields)
@@ -238,7 +240,7 @@ def response_fields(
         if cache and (key == "cache-control" or key in _SHARED_CACHES or key.endswith("cdn-cache-control")):
             continue
         out.append((name, urls.field(key, value)))
-    if cache:
+    if cache and (status != 304 or any(name.lower() == "cache-control" for name, _ in fields)):
         out.append(("Cache-Control", cache))
     if cors := cors_fields(checked, tenant):
         out += cors
@@ -256,26 +258,9 @@ def response_fields(
     return (*out, *extra)
 
 
-def answer_fields(  # noqa: PLR0917 - as `response_fields`
-    status: int,
-    fields: Iterable[tuple[str, str]],
-    checked: Checked,
-    route: Route,
-    tenant: Tenant,
-    prefix: str,
-    *,
-    private: bool = True,
-    extra: HeaderFields = (),
-) -> HeaderFields:
-    """`response_fields` of an answer with this status.
-
-    A 304 updates what the browser holds (RFC 9111 3.2): a field the app did not send stays as it is.
-    """
-    sent = tuple(fields)
-    rewritten = response_fields(sent, checked, route, tenant, prefix, private=private, extra=extra)
-    if status != 304 or any(name.lower() == "cache-control" for name, _ in sent):
-        return rewritten
-    return tuple(field for field in rewritten if field[0] != "Cache-Control")
+def field_lines(fields: HeaderFields) -> bytes:
+    """Fields on the wire, each with its line end."""
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
 
 
 def is_event_stream(content_types: Iterable[str]) -> bool:

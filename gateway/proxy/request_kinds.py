@@ -98,8 +98,8 @@ class RoutedKind:
         self.private = not route.shared_cache
         checked, tenant = kind.checked, kind.tenant
         self._match = RouteMatch(route, "/")
-        self.host = encoded((("Host", headers.app_host(checked, route, tenant)),))
-        self.forwarded = encoded(headers.forwarded_fields(checked, route, tenant))
+        self.host = headers.field_lines((("Host", headers.app_host(checked, route, tenant)),))
+        self.forwarded = headers.field_lines(headers.forwarded_fields(checked, route, tenant))
         self.answers = AnswerRules(checked, route, tenant, kind.prefix, lines, private=self.private)
 
     def opens(self, session: Session) -> bool:
@@ -109,13 +109,21 @@ class RoutedKind:
 
     def credentials(self, session: Session, cookies: Sequence[str]) -> bytes:
         """The lines with the identity of the user, and with the client's own `cookies`."""
-        return encoded(headers.credential_fields(self.kind.checked, self._match, self.kind.tenant, session, cookies))
+        return headers.field_lines(
+            headers.credential_fields(self.kind.checked, self._match, self.kind.tenant, session, cookies)
+        )
 
     def answer_fields(self, answer: UpstreamResponse) -> HeaderFields:
         """The fields of an answer for the browser, without framing."""
         kind = self.kind
-        return headers.answer_fields(
-            answer.status, answer.fields, kind.checked, self.route, kind.tenant, kind.prefix, private=self.private
+        return headers.response_fields(
+            answer.fields,
+            kind.checked,
+            self.route,
+            kind.tenant,
+            kind.prefix,
+            status=answer.status,
+            private=self.private,
         )
 
 
@@ -167,7 +175,7 @@ class RequestKinds:
     def _made(self, method: str, fields: HeaderFields, passed: bytes) -> RequestKind | None:
         head = RequestHead(method, "/", (1, 1), fields)
         checked = check(head)
-        if not isinstance(checked, Checked) or encoded(headers.client_fields(checked)) != passed:
+        if not isinstance(checked, Checked) or headers.field_lines(headers.client_fields(checked)) != passed:
             return None
         gateway = self.configuration.gateway
         tenant = self.configuration.tenants_by_host.get(checked.host)
@@ -179,11 +187,6 @@ class RequestKinds:
         if tenant.id not in self._targets:
             self._targets[tenant.id] = Targets(tenant, gateway.prefix)
         return RequestKind(checked, tenant, gateway.prefix, self._targets[tenant.id], "close" in connection, {})
-
-
-def encoded(fields: HeaderFields) -> bytes:
-    """Field lines on the wire."""
-    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
 
 
 def _bare(path: str) -> Checked:
