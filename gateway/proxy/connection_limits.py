@@ -46,9 +46,6 @@ READ = 16 * 1024
 """Bytes of one read, at most."""
 READ_OF_UPLOAD = 128 * 1024
 """Bytes of one read of a body that a signed-in user sends to an app; small reads would double its cost."""
-_END = b"\r\n\r\n"
-_BETWEEN = (FramingState.HEAD, FramingState.WHOLE)
-"""The states in which the next bytes begin a request, while nothing is held and none is under way."""
 _IN_BODY = (FramingState.BODY, FramingState.CHUNKS)
 _UNSENT = 64 * 1024
 _LEAST_WAIT = 0.05
@@ -413,17 +410,14 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _passes_alone(self, data: bytes) -> bool:
         """Whether these bytes are one request that the fast path takes as it is, as most are."""
-        inner, inbound, fast = self._inner, self._inbound, self._fast
-        if inner is None or fast is None or self._busy or self._writing_paused or not inner.at_rest or inbound.held:
+        inner = self._inner
+        if inner is None or self._busy or self._writing_paused or self._closing or not self._inbound.is_alone(data):
             return False
-        if inbound.state not in _BETWEEN or data.find(_END) != len(data) - len(_END) or not b"A" <= data[:1] <= b"Z":
-            return False
-        if len(data) > self._limits.head_bytes or self._closing or not fast.take(data):
+        if not self._takes_fast_path(inner, data):
             return False
         self._busy = True
-        inbound.passed_alone()
+        self._inbound.passed_alone()
         self._connections.idle.pop(self, None)
-        inner.keep_alive(True)
         return True
 
     def eof_received(self) -> bool:
@@ -488,7 +482,7 @@ class _Connection(asyncio.BufferedProtocol):
             if began:
                 self._head_since, self._busy = None, True
                 self._connections.idle.pop(self, None)
-                if self._takes_fast_path(inner, part):
+                if inbound.head_alone and self._takes_fast_path(inner, part):
                     continue
             self._resume()
             inner.data_received(part)
@@ -502,7 +496,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _takes_fast_path(self, inner: _Requests, head: bytes) -> bool:
         """Whether the fast path takes this request; then aiohttp sees nothing of it."""
-        if self._fast is None or not self._inbound.head_alone or not inner.at_rest or not self._fast.take(head):
+        if self._fast is None or not inner.at_rest or not self._fast.take(head):
             return False
         inner.keep_alive(True)
         return True

@@ -27,6 +27,10 @@ class FramingState(Enum):
     """All bytes are passed on as they arrive."""
 
 
+_BETWEEN = (FramingState.HEAD, FramingState.WHOLE)
+"""The states in which the next bytes begin a request, while nothing is held."""
+
+
 class RequestFraming:
     """The bytes of one connection. `add` those that arrive, `take` those to pass on, `go_on` after each answer."""
 
@@ -78,8 +82,14 @@ class RequestFraming:
         self._searched = 0
         return part
 
+    def is_alone(self, data: bytes) -> bool:
+        """Whether `data`, which has arrived and was not added, is the next head to its last byte."""
+        between = not self._held and self.state in _BETWEEN
+        whole = 0 <= data.find(_END) == len(data) - len(_END) and len(data) <= self._most
+        return between and whole and b"A" <= data[:1] <= b"Z"
+
     def passed_alone(self) -> None:
-        """One whole head without a body was passed on by itself, while nothing was held."""
+        """Such a head, which has no body, was passed on."""
         self.state = FramingState.WHOLE
 
     def go_on(self) -> None:
