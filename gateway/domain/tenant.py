@@ -206,6 +206,11 @@ class Route:
         """The segments of `path`; none for the route of everything."""
         return tuple(self.path.split("/")[1:])
 
+    @cached_property
+    def base_path(self) -> str:
+        """The path of `to`, which precedes the path of every request; "" for none."""
+        return urlsplit(self.to).path.rstrip("/")
+
 
 def path_name(status: str) -> str | None:
     """The name of the path for a status word of a vendor: lower case, with a hyphen for each space. None: no name.

@@ -30,6 +30,8 @@ class Rule(NamedTuple):
     keep_alive: bool
     events: bool
     """Whether the answer is an event stream."""
+    keeps: bool
+    """Whether the head may stay in memory: it has no cookie."""
 
 
 class PlainAnswer(NamedTuple):
@@ -56,9 +58,19 @@ class AnswerRules:
         self._lines = lines
         self._private = private
         self._known: dict[tuple[bytes, ...], Rule | None] = {}
+        self._last: tuple[bytes, PlainAnswer | None] = (b"", None)
 
     def read(self, head: bytes) -> PlainAnswer | None:
         """Read a head without its end; None if it is not plain: it has no length, or is no HTTP/1.1."""
+        last_head, last = self._last
+        if head == last_head:
+            return last
+        answer = self._read(head)
+        if answer is not None and answer.rule.keeps:
+            self._last = head, answer
+        return answer
+
+    def _read(self, head: bytes) -> PlainAnswer | None:
         lines = head.split(b"\r\n")
         known, length = self._lines, None
         keys, passed = [lines[0]], [b""]
@@ -112,6 +124,7 @@ class AnswerRules:
             headers.field_lines(wanted[at:]),
             "close" not in connection,
             headers.is_event_stream(kinds),
+            not any(name.lower() == "set-cookie" for name, _ in fields),
         )
         if len(self._known) >= MOST_RULES:
             self._known.clear()

@@ -15,27 +15,21 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock, Random
 from gateway.domain.session import Session
 from gateway.domain.tasks import BackgroundTasks
-from gateway.domain.tenant import Tenant
 from gateway.proxy import headers
 from gateway.proxy.answers import PlainAnswer
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.forward import Failed
-from gateway.proxy.head_lines import AnswerLines, RequestLines, Role, split_fields
-from gateway.proxy.request_kinds import METHODS, RequestKind, RequestKinds, RoutedKind
+from gateway.proxy.head_lines import AnswerLines, RequestLines
+from gateway.proxy.head_reader import Cookies, HeadReader
+from gateway.proxy.request_kinds import RequestKinds, RoutedKind
 from gateway.proxy.session_stream import OpenStreams
 from gateway.proxy.upstream_connection import AppError, NoConnection, TooSlow, UpstreamConnection, UpstreamResponse
 from gateway.proxy.upstream_pool import UpstreamPool
-from gateway.sessions.session_key import SessionKey, of_cookie
 from gateway.sessions.sessions import Sessions
 from gateway.web import cookies
-from gateway.web.client_address import client_address, is_trusted_peer
-from gateway.web.cookies import Cookie, TooLarge
-from gateway.web.middleware import ID_BYTES, is_request_id
-from gateway.web.request_check import MAX_TARGET, is_cookie_field, is_query
+from gateway.web.cookies import TooLarge
+from gateway.web.middleware import ID_BYTES
 
-LONGEST_BLOCK = 12_288
-"""Bytes of all field lines of a plain request."""
-_VERSION = b"HTTP/1.1"
 _NEVER = float("inf")
 
 
@@ -104,7 +98,7 @@ class FastConnection:
     ) -> None:
         self._path = path
         self._transport = transport
-        self._peer = peer
+        self._reads = HeadReader(path.lines, peer)
         self._answered = answered
         self._hand_over = hand_over
         self.ending = False
@@ -115,24 +109,10 @@ class FastConnection:
         self.session: Session | None = None
         """That of the request under way."""
         self._under_way = False
-        # ---- what the last head meant
-        self._block = b""
-        self._kind: RequestKind | None = None
-        self._kinds: RequestKinds | None = None
-        self._method = b""
-        self._passed = b""
-        self._cookie = b""
-        self._cookies: _Cookies | None = None
-        self._given_id = b""
-        self._client_line = b""
-        self._trusted_under: tuple[RequestKinds | None, bool] = (None, False)
-        self._client_of: tuple[RequestKinds | None, tuple[str, ...]] = (None, ())
-        self._credentials = b""
-        self._credentials_for: tuple[Session | None, RoutedKind | None, _Cookies | None] = (None, None, None)
         # ---- the exchange under way
         self._routed: RoutedKind | None = None
+        self._credentials = b""
         self._head = b""
-        self._target = b""
         self._wire: UpstreamConnection | None = None
         self._kept = False
         self._request_id = b""
@@ -148,90 +128,21 @@ class FastConnection:
 
     def take(self, head: bytes) -> bool:
         """Take a request, of which `head` is all; False: it is not for the fast path, and nothing has happened."""
-        end = head.find(b"\r\n")
-        method, _, rest = head[:end].partition(b" ")
-        target, _, version = rest.partition(b" ")
-        if version != _VERSION or method not in METHODS or len(target) > MAX_TARGET:
+        reads = self._reads
+        if not reads.read(self._path.kinds(), head):
             return False
-        kinds = self._path.kinds()
-        block = head[end + 2 : -4]
-        if (block != self._block or method != self._method or kinds is not self._kinds) and not self._read(
-            kinds, method, block
-        ):
-            return False
-        kind, given = self._kind, self._cookies
-        path, mark, query = target.partition(b"?")
-        if kind is None or given is None or (query and not is_query(query)):
-            return False
-        found = kind.targets.find(path)
-        if found is None:
-            return False
-        routed = kind.routed.get(found.route.path) or kinds.routed(kind, found.route)
-        self._head, self._routed, self._target = head, routed, found.path + mark + query
-        session = self._path.sessions.held(kind.tenant, given.place)
+        self._head, self._routed = head, reads.routed
+        session = self._path.sessions.held(reads.cookies.tenant, reads.cookies.place)
         if session is not None:
             return self._begin(session)
         self._under_way = True
-        self._path.tasks.start(self._ask(kind.tenant, given.value), "session of a request")
+        self._path.tasks.start(self._ask(reads.cookies), "session of a request")
         return True
 
-    def _read(self, kinds: RequestKinds, method: bytes, block: bytes) -> bool:
-        """Read the field lines of a head; False: the usual way decides."""
-        self._kind, self._block = None, b""
-        lines = split_fields(block)
-        if lines is None or len(block) > LONGEST_BLOCK:
-            return False
-        known = self._path.lines
-        keys, passed, hops = [method], [], list[str]()
-        cookie: bytes | None = None
-        given_id: bytes | None = None
-        for text in lines:
-            key, part, role, value = known[text]
-            if role is not Role.NONE:
-                if role is Role.COOKIE and cookie is None:
-                    cookie = value
-                elif role is Role.REQUEST_ID and given_id is None:
-                    given_id = value
-                elif role is Role.FORWARDED_FOR:
-                    hops.append(value.decode())
-                else:
-                    return False
-            keys.append(key)
-            passed.append(part)
-        if cookie is None:
-            return False
-        self._passed = b"".join(passed)
-        kind = kinds.of(tuple(keys), lines, self._passed)
-        if kind is None or not self._reads_client(kinds, given_id, tuple(hops)):
-            return False
-        if cookie != self._cookie or self._cookies is None or self._cookies.tenant is not kind.tenant:
-            self._cookie, self._cookies = cookie, _Cookies.read(cookie, kind.tenant)
-            if self._cookies is None:
-                return False
-        self._kinds, self._kind, self._method, self._block = kinds, kind, method, block
-        return True
-
-    def _reads_client(self, kinds: RequestKinds, given_id: bytes | None, hops: tuple[str, ...]) -> bool:
-        """Read who the client is; False where the usual way has something to tell or to reject."""
-        trusted = kinds.configuration.gateway.trusted_proxies
-        if kinds is not self._trusted_under[0]:
-            self._trusted_under = kinds, is_trusted_peer(self._peer, trusted)
-        given, by_proxy = given_id or b"", self._trusted_under[1]
-        self._given_id = given if by_proxy and is_request_id(given.decode()) else b""
-        if hops and not by_proxy:
-            return False
-        if (kinds, hops) != self._client_of:
-            address = client_address(self._peer, hops, trusted)
-            if address is None:
-                return False
-            self._client_of = kinds, hops
-            self._client_line = headers.field_lines(((headers.FORWARDED_FOR, address),))
-        return True
-
-    async def _ask(self, tenant: Tenant, cookie: str) -> None:
+    async def _ask(self, cookies: Cookies) -> None:
         """Ask the store for a session of which no copy is here."""
         try:
-            session = await self._path.sessions.current(tenant, cookie)
+            session = await self._path.sessions.current(cookies.tenant, cookies.value)
         except GatewayError:
             session = None  # the application asks again, and tells the user
         except BaseException:
@@ -246,22 +157,19 @@ class FastConnection:
 
     def _begin(self, session: Session) -> bool:
         """Send the request; False: the user may not make it."""
-        routed, given = self._routed, self._cookies
-        assert routed is not None  # noqa: S101 - for the type checker
-        assert given is not None  # noqa: S101
-        last_session, last_routed, last_cookies = self._credentials_for
-        if session is not last_session or routed is not last_routed or given is not last_cookies:
-            if not routed.opens(session):
-                return False
-            self._credentials = routed.credentials(session, given.kept)
-            self._credentials_for = (session, routed, given)
+        reads = self._reads
+        routed, given = reads.routed, reads.cookies
+        credentials = reads.credentials(session)
+        if credentials is None:
+            return False
+        self._credentials = credentials
         path = self._path
         self._renewed = b""
         if routed.private and given.token != session.tokens.access:
             cookie = cookies.token(routed.kind.tenant, session, path.clock.now())
             if not isinstance(cookie, TooLarge):
                 self._renewed = b"Set-Cookie: %b\r\n" % cookie.encode()
-        self._request_id = self._given_id or path.random.token_bytes(ID_BYTES).hex().encode()
+        self._request_id = reads.request_id or path.random.token_bytes(ID_BYTES).hex().encode()
         self.session, self._under_way, self._begun = session, True, False
         self._ends_at = self._loop.time() + session.ends_at - path.clock.now()
         wire = routed.app.take_idle()
@@ -299,16 +207,17 @@ class FastConnection:
         self._between = timeouts.between_bytes or _NEVER
         self.deadline = min(self._loop.time() + timeouts.first_byte, self._ends_at)
         self._path.deadlines.add(self)
-        wire.begin_for(self, self._method.decode())
+        reads = self._reads
+        wire.begin_for(self, reads.method.decode())
         whole = (
-            self._method,
+            reads.method,
             b" ",
-            self._target,
+            reads.target,
             b" HTTP/1.1\r\n",
             routed.host,
-            self._passed,
+            reads.passed,
             self._credentials,
-            self._client_line,
+            reads.client_line,
             routed.forwarded,
             b"X-Request-ID: ",
             self._request_id,
@@ -413,7 +322,7 @@ class FastConnection:
 
     @property
     def _closes(self) -> bool:
-        return self.ending or (self._kind is not None and self._kind.closes)
+        return self.ending or self._reads.closes
 
     def _wait_for_more(self) -> None:
         """The time for the next part begins, unless the browser has to take the one before it first."""
@@ -506,32 +415,3 @@ class FastConnection:
             self._wire.release()
             if self._begun:
                 self._wait_for_more()
-
-
-class _Cookies:
-    """What the `Cookie` field of a request means."""
-
-    __slots__ = ("kept", "place", "tenant", "token", "value")
-
-    def __init__(
-        self, tenant: Tenant, value: str, place: SessionKey, *, token: str | None, kept: tuple[str, ...]
-    ) -> None:
-        self.tenant = tenant
-        self.value = value
-        self.place = place
-        self.token = token
-        self.kept = kept
-
-    @classmethod
-    def read(cls, field: bytes, tenant: Tenant) -> "_Cookies | None":
-        """None: no session cookie that the gateway can have made, or a field that must be rejected."""
-        text = field.decode("latin-1")
-        if not is_cookie_field(text):
-            return None
-        found = cookies.read((text,))
-        value = found.get(cookies.name_of(Cookie.SESSION, tenant))
-        place = of_cookie(tenant.id, value) if value else None
-        if value is None or place is None:
-            return None
-        kept = headers.kept_cookies((text,), tenant)
-        return cls(tenant, value, place, token=found.get(tenant.token_cookie.name), kept=kept)

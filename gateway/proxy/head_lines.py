@@ -63,36 +63,64 @@ class Role(Enum):
     LENGTH = auto()
 
 
-class Line(NamedTuple):
-    """The meaning of a line. `passed`: what the other side gets of it, with its line end; b"" for nothing."""
+Line = tuple[bytes, bytes, Role, bytes]
+"""The meaning of a line: its key, what the other side gets of it with its line end (b"" for nothing), role, value."""
+
+_NOT_PLAIN_LINE: Line = (b"", b"", Role.NOT_PLAIN, b"")
+_ROLES = {b"cookie": Role.COOKIE, b"x-forwarded-for": Role.FORWARDED_FOR, b"x-request-id": Role.REQUEST_ID}
+_ALWAYS_NEW = frozenset((b"referer",))
+"""Lines that differ so often that to remember them saves nothing."""
+
+
+class _Name(NamedTuple):
+    """What the name of a request's field says of all its lines."""
 
     key: bytes
-    passed: bytes
     role: Role
-    value: bytes
+    passes: bool
+    decides: bool
+    """Whether the value is part of the line's key."""
 
 
-_NOT_PLAIN_LINE = Line(b"", b"", Role.NOT_PLAIN, b"")
-_ROLES = {b"x-forwarded-for": Role.FORWARDED_FOR, b"x-request-id": Role.REQUEST_ID}
+_NO_NAME = _Name(b"", Role.NOT_PLAIN, False, False)
+
+
+class _Names(dict[bytes, _Name]):
+    """The meanings of names, as they are spelled."""
+
+    def __missing__(self, name: bytes) -> _Name:
+        if not _NAME.fullmatch(name):
+            return _NO_NAME
+        key = name.lower()
+        role = Role.NOT_PLAIN if key in _NOT_PLAIN else _ROLES.get(key, Role.NONE)
+        passes = role is Role.NONE and not headers.is_managed(key.decode())
+        found = _Name(key, role, passes, key in _READ_BY_DECISIONS)
+        if len(self) < MOST_LINES:
+            self[name] = found
+        return found
 
 
 class RequestLines(dict[bytes, Line]):
     """The meanings of field lines of requests."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._names = _Names()
+
     def __missing__(self, line: bytes) -> Line:
         name, colon, value = line.partition(b":")
-        if not colon or not _NAME.fullmatch(name):
+        key, role, passes, decides = self._names[name]
+        value = value.strip(b" \t")
+        if not colon or role is Role.NOT_PLAIN:
             return _NOT_PLAIN_LINE
-        key, value = name.lower(), value.strip(b" \t")
-        if key == b"cookie":  # `request_check.is_cookie_field` judges it
-            return Line(key, b"", Role.COOKIE, value)
-        if key in _NOT_PLAIN or not _VALUE.fullmatch(value):
+        if role is Role.COOKIE:  # `request_check.is_cookie_field` judges it
+            return key, b"", role, value
+        if not _VALUE.fullmatch(value):
             return _NOT_PLAIN_LINE
-        if key in _ROLES:
-            return Line(key, b"", _ROLES[key], value)
-        passed = b"" if headers.is_managed(key.decode()) else b"%b: %b\r\n" % (name, value)
-        meaning = Line(line if key in _READ_BY_DECISIONS else key, passed, Role.NONE, value)
-        return _remembered(self, line, key, meaning)
+        if role is not Role.NONE:
+            return key, b"", role, value
+        meaning = (line if decides else key, b"%b: %b\r\n" % (name, value) if passes else b"", role, value)
+        return meaning if key in _ALWAYS_NEW else _remembered(self, line, key, meaning)
 
 
 class AnswerLines(dict[bytes, Line]):
@@ -105,12 +133,12 @@ class AnswerLines(dict[bytes, Line]):
             return _NOT_PLAIN_LINE
         key = name.lower()
         if key == b"content-length":
-            meaning = Line(key, b"", Role.LENGTH, value) if _LENGTH.fullmatch(value) else _NOT_PLAIN_LINE
+            meaning = (key, b"", Role.LENGTH, value) if _LENGTH.fullmatch(value) else _NOT_PLAIN_LINE
         elif key in _NOT_PLAIN:
             return _NOT_PLAIN_LINE
         else:
             special = key in _READ_OF_ANSWERS or key.startswith(b"access-control-")
-            meaning = Line(line if special else key, b"%b: %b\r\n" % (name, value), Role.NONE, value)
+            meaning = (line if special else key, b"%b: %b\r\n" % (name, value), Role.NONE, value)
         return _remembered(self, line, key, meaning)
 
 

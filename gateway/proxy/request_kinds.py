@@ -8,6 +8,7 @@ than the kind, or is anything else than "forward", a request takes the usual way
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
 from gateway.domain.configuration import Configuration
@@ -37,12 +38,9 @@ _MAY_BE_BLOCKED = re.compile(rb"/(?:keycloaklogin|agent|admin|realms)(?:/|$)", r
 _NOT_IN_A_BASE = re.compile(r"keycloaklogin|agent|admin|realms", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The route of a path, and the path that its app gets."""
-
-    route: Route
-    path: bytes
+Target = tuple[Route, bytes]
+"""The route of a path, and the path that its app gets."""
+_UNKNOWN = object()
 
 
 class Targets:
@@ -59,10 +57,10 @@ class Targets:
 
     def find(self, path: bytes) -> Target | None:
         """The target of a path; None: the usual way decides, or the app does not get such a path."""
-        try:
-            return self._known[path]
-        except KeyError:
-            found = self._plain(path) if self._simple and _PLAIN_PATH.fullmatch(path) else self._checked(path)
+        known = self._known.get(path, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return cast("Target | None", known)
+        found = self._plain(path) if self._simple and _PLAIN_PATH.fullmatch(path) else self._checked(path)
         if len(path) <= _LONGEST_PATH:
             if len(self._known) >= MOST_PATHS:
                 self._known.clear()
@@ -78,14 +76,14 @@ class Targets:
         if segments[0].casefold() == self._own[0] or text in self._tenant.public_paths:
             return None
         route = longest_match(self._tenant.routes, segments)
-        return None if route is None else Target(route, routing.upstream_target(route, _bare(text)).encode())
+        return None if route is None else (route, routing.upstream_path(route, text).encode())
 
     def _checked(self, path: bytes) -> Target | None:
         checked = check(RequestHead("GET", path.decode("latin-1"), (1, 1), (("Host", "host"),)))
         match = routing.find(checked, self._tenant, self._prefix) if isinstance(checked, Checked) else None
         if not isinstance(match, RouteMatch) or match.public:
             return None
-        return Target(match.route, match.target.encode("latin-1"))
+        return match.route, match.target.encode("latin-1")
 
 
 class RoutedKind:
@@ -187,7 +185,3 @@ class RequestKinds:
         if tenant.id not in self._targets:
             self._targets[tenant.id] = Targets(tenant, gateway.prefix)
         return RequestKind(checked, tenant, gateway.prefix, self._targets[tenant.id], "close" in connection, {})
-
-
-def _bare(path: str) -> Checked:
-    return Checked("GET", path, None, (), "", ())

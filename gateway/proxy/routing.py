@@ -5,7 +5,6 @@ the gateway never forwards.
 """
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Route, Tenant, longest_match
@@ -46,8 +45,13 @@ def find(checked: Checked, tenant: Tenant, prefix: str) -> RouteMatch | Problem:
 
 def upstream_target(route: Route, checked: Checked) -> str:
     """The target for the app: the bytes of the request, less the prefix where the route strips it."""
-    base = urlsplit(route.to).path.rstrip("/")
-    path = checked.path
+    path = upstream_path(route, checked.path)
+    return path if checked.query is None else f"{path}?{checked.query}"
+
+
+def upstream_path(route: Route, path: str) -> str:
+    """The path for the app."""
     if route.strip_prefix:
-        path = "/" + "/".join(path.split("/")[1 + len(route.path_segments) :])
-    return f"{base}{path}" if checked.query is None else f"{base}{path}?{checked.query}"
+        before = 1 + len(route.path_segments)
+        path = "/" + "".join(path.split("/", before)[before:])
+    return route.base_path + path

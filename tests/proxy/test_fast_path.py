@@ -208,7 +208,7 @@ def test_the_route_of_a_path_is_that_of_the_usual_way(segments: list[str]) -> No
     of = tenant("http://127.0.0.1:1", public_paths=("/unified-admin/a",))
     path = "/" + "/".join(segments)
     found = Targets(of, "/-/").find(path.encode())
-    assert (found and (found.route, found.path.decode())) == usual(of, path)
+    assert (found and (found[0], found[1].decode())) == usual(of, path)
 
 
 def usual(of: Tenant, path: str) -> tuple[Route, str] | None:

@@ -1,0 +1,213 @@
+"""Reads the heads of one client connection: what each asks for, who asks, and what its app gets of it.
+
+Most heads of a connection are like the one before. So only lines that changed are read, and what the others mean stays.
+A head that is not plain is not read at all: the usual way decides.
+"""
+
+from itertools import compress, count
+from operator import ne
+
+from gateway.domain.session import Session
+from gateway.domain.tenant import Tenant
+from gateway.proxy import headers
+from gateway.proxy.head_lines import RequestLines, Role, split_fields
+from gateway.proxy.request_kinds import METHODS, RequestKind, RequestKinds, RoutedKind
+from gateway.sessions.session_key import SessionKey, of_cookie
+from gateway.web import cookies
+from gateway.web.client_address import client_address, is_trusted_peer
+from gateway.web.cookies import Cookie
+from gateway.web.middleware import is_request_id
+from gateway.web.request_check import MAX_TARGET, is_cookie_field, is_query
+
+LONGEST_BLOCK = 12_288
+"""Bytes of all field lines of a plain request."""
+_VERSION = b"HTTP/1.1"
+
+
+class Cookies:
+    """What the `Cookie` field of a request means."""
+
+    __slots__ = ("kept", "place", "tenant", "token", "value")
+
+    def __init__(
+        self, tenant: Tenant, value: str, place: SessionKey, *, token: str | None, kept: tuple[str, ...]
+    ) -> None:
+        self.tenant = tenant
+        self.value = value
+        """Of the session cookie."""
+        self.place = place
+        self.token = token
+        """The value of the token cookie."""
+        self.kept = kept
+        """The cookies that the app gets."""
+
+    @classmethod
+    def read(cls, field: bytes, tenant: Tenant) -> "Cookies | None":
+        """None: no session cookie that the gateway can have made, or a field that must be rejected."""
+        text = field.decode("latin-1")
+        if not is_cookie_field(text):
+            return None
+        found = cookies.read((text,))
+        value = found.get(cookies.name_of(Cookie.SESSION, tenant))
+        place = of_cookie(tenant.id, value) if value else None
+        if value is None or place is None:
+            return None
+        kept = headers.kept_cookies((text,), tenant)
+        return cls(tenant, value, place, token=found.get(tenant.token_cookie.name), kept=kept)
+
+
+class HeadReader:
+    """The heads of one connection, one after the other. After `read` has returned True, the attributes describe it."""
+
+    routed: RoutedKind
+    target: bytes
+    """The path and query that the app gets."""
+    cookies: Cookies
+
+    def __init__(self, lines: RequestLines, peer: str | None) -> None:
+        self._known = lines
+        self._peer = peer
+        self.method = b""
+        self.passed = b""
+        """The field lines that the app gets unchanged."""
+        self.request_id = b""
+        """The one that a trusted proxy gave, or b""."""
+        self.client_line = b""
+        """The field line that tells the app the client's address."""
+        # ---- the last head: `_block` is b"" until all of it is read
+        self._kinds: RequestKinds | None = None
+        self._kind: RequestKind | None = None
+        self._block = b""
+        self._lines: list[bytes] = []
+        self._keys: list[bytes] = []
+        self._parts: list[bytes] = []
+        self._cookie: bytes | None = None
+        self._given_id: bytes | None = None
+        self._hops: list[str] = []
+        # ---- what was read of former heads
+        self._cookies_of: tuple[bytes, Cookies | None] = (b"", None)
+        self._trusted_under: tuple[RequestKinds | None, bool] = (None, False)
+        self._client_of: tuple[RequestKinds | None, list[str]] = (None, [])
+        self._credentials: tuple[Session | None, RoutedKind | None, Cookies | None, bytes] = (None, None, None, b"")
+
+    @property
+    def closes(self) -> bool:
+        """Whether the client ends the connection after the answer."""
+        return self._kind is not None and self._kind.closes
+
+    def read(self, kinds: RequestKinds, head: bytes) -> bool:
+        """Read a whole head; False: the usual way decides."""
+        end = head.find(b"\r\n")
+        method, _, rest = head[:end].partition(b" ")
+        target, _, version = rest.partition(b" ")
+        if version != _VERSION or method not in METHODS or len(target) > MAX_TARGET:
+            return False
+        block = head[end + 2 : -4]
+        if (block != self._block or method != self.method or kinds is not self._kinds) and not self._read_fields(
+            kinds, method, block
+        ):
+            return False
+        kind = self._kind
+        path, mark, query = target.partition(b"?")
+        if kind is None or (query and not is_query(query)):
+            return False
+        found = kind.targets.find(path)
+        if found is None:
+            return False
+        route, asked = found
+        self.routed = kind.routed.get(route.path) or kinds.routed(kind, route)
+        self.target = asked + mark + query
+        return True
+
+    def credentials(self, session: Session) -> bytes | None:
+        """The lines that tell the app who the user is; None: the user may not make this request."""
+        last_session, last_routed, last_cookies, lines = self._credentials
+        routed, given = self.routed, self.cookies
+        if session is not last_session or routed is not last_routed or given is not last_cookies:
+            if not routed.opens(session):
+                return None
+            lines = routed.credentials(session, given.kept)
+            self._credentials = session, routed, given, lines
+        return lines
+
+    def _read_fields(self, kinds: RequestKinds, method: bytes, block: bytes) -> bool:
+        lines = split_fields(block) if len(block) <= LONGEST_BLOCK else None
+        like_last = bool(self._block) and method == self.method and kinds is self._kinds
+        self._block = b""
+        if lines is None:
+            return False
+        if like_last and len(lines) == len(self._lines) and self._read_changed(lines):
+            self.passed = b"".join(self._parts)
+        elif self._read_all(lines):
+            self.passed = b"".join(self._parts)
+            self._kind = kinds.of((method, *self._keys), lines, self.passed)
+        else:
+            return False
+        if self._kind is None or not self._reads_cookies(self._kind.tenant) or not self._reads_client(kinds):
+            return False
+        self._kinds, self.method, self._lines, self._block = kinds, method, lines, block
+        return True
+
+    def _read_changed(self, lines: list[bytes]) -> bool:
+        """Read the lines that differ from the last head's; False if one of them means something else."""
+        for at in compress(count(), map(ne, lines, self._lines)):
+            key, part, role, value = self._known[lines[at]]
+            if key != self._keys[at]:
+                return False
+            if role is Role.NONE:
+                self._parts[at] = part
+            elif role is Role.COOKIE:
+                self._cookie = value
+            elif role is Role.REQUEST_ID:
+                self._given_id = value
+            else:
+                return False
+        return True
+
+    def _read_all(self, lines: list[bytes]) -> bool:
+        self._keys, self._parts, self._hops = [], [], []
+        self._cookie = self._given_id = None
+        for line in lines:
+            key, part, role, value = self._known[line]
+            if role is not Role.NONE:
+                if role is Role.COOKIE and self._cookie is None:
+                    self._cookie = value
+                elif role is Role.REQUEST_ID and self._given_id is None:
+                    self._given_id = value
+                elif role is Role.FORWARDED_FOR:
+                    self._hops.append(value.decode())
+                else:
+                    return False
+            self._keys.append(key)
+            self._parts.append(part)
+        return True
+
+    def _reads_cookies(self, tenant: Tenant) -> bool:
+        """Read the cookies; False: there is no session's, or the usual way has to reject them."""
+        field, (last_field, last) = self._cookie, self._cookies_of
+        if field is None:
+            return False
+        if field != last_field or last is None or last.tenant is not tenant:
+            last = Cookies.read(field, tenant)
+            self._cookies_of = field, last
+        if last is None:
+            return False
+        self.cookies = last
+        return True
+
+    def _reads_client(self, kinds: RequestKinds) -> bool:
+        """Read who the client is; False where the usual way has something to tell or to reject."""
+        trusted = kinds.configuration.gateway.trusted_proxies
+        if kinds is not self._trusted_under[0]:
+            self._trusted_under = kinds, is_trusted_peer(self._peer, trusted)
+        by_proxy, given, hops = self._trusted_under[1], self._given_id, self._hops
+        self.request_id = given if by_proxy and given and is_request_id(given.decode()) else b""
+        if hops and not by_proxy:
+            return False
+        if (kinds, hops) != self._client_of:
+            address = client_address(self._peer, hops, trusted)
+            if address is None:
+                return False
+            self._client_of = kinds, hops
+            self.client_line = headers.field_lines(((headers.FORWARDED_FOR, address),))
+        return True
