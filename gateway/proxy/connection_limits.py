@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Any, cast
 
 import structlog
@@ -295,11 +296,10 @@ class _Connections:
 
     def rests(self, connection: "_Connection") -> None:
         """This connection has no request under way from now on."""
-        loop = asyncio.get_running_loop()
         self.idle.pop(connection, None)
-        self.idle[connection] = loop.time()
+        self.idle[connection] = monotonic()
         if self._timer is None:
-            self._timer = loop.call_later(self._idle_seconds, self._close_old)
+            self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._close_old)
 
     def stop(self) -> None:
         """Close no more idle connections."""
@@ -307,13 +307,12 @@ class _Connections:
             self._timer.cancel()
 
     def _close_old(self) -> None:
-        loop = asyncio.get_running_loop()
         self._timer = None
         while self.idle:
             connection, since = next(iter(self.idle.items()))
-            left = since + self._idle_seconds - loop.time()
+            left = since + self._idle_seconds - monotonic()
             if left > 0:
-                self._timer = loop.call_later(left, self._close_old)
+                self._timer = asyncio.get_running_loop().call_later(left, self._close_old)
                 return
             if connection.receives_head:
                 self.rests(connection)

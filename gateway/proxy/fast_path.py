@@ -31,6 +31,8 @@ from gateway.web.cookies import TooLarge
 from gateway.web.middleware import ID_BYTES
 
 _NEVER = float("inf")
+_IDS = 256
+"""Request ids drawn at once: a call of the system for each would cost more than the id."""
 
 
 class FastPath:
@@ -52,7 +54,8 @@ class FastPath:
         self.sessions = sessions
         self.streams = streams
         self.clock = clock
-        self.random = random
+        self._random = random
+        self._ids: list[bytes] = []
         self.tasks = tasks
         self.lines = RequestLines()
         self.deadlines = Deadlines()
@@ -66,6 +69,13 @@ class FastPath:
         if self._kinds is None or self._kinds.configuration is not configuration:
             self._kinds = RequestKinds(configuration, self._pool, self._answer_lines)
         return self._kinds
+
+    def new_request_id(self) -> bytes:
+        """A random id for one request."""
+        if not self._ids:
+            drawn = self._random.token_bytes(ID_BYTES * _IDS)
+            self._ids = [drawn[at : at + ID_BYTES].hex().encode() for at in range(0, len(drawn), ID_BYTES)]
+        return self._ids.pop()
 
     def _cut(self, session_id: str) -> None:
         """Cut what is under way of a session that has ended."""
@@ -169,7 +179,7 @@ class FastConnection:
             cookie = cookies.token(routed.kind.tenant, session, path.clock.now())
             if not isinstance(cookie, TooLarge):
                 self._renewed = b"Set-Cookie: %b\r\n" % cookie.encode()
-        self._request_id = reads.request_id or path.random.token_bytes(ID_BYTES).hex().encode()
+        self._request_id = reads.request_id or path.new_request_id()
         self.session, self._under_way, self._begun = session, True, False
         self._ends_at = self._loop.time() + session.ends_at - path.clock.now()
         wire = routed.app.take_idle()

@@ -103,6 +103,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._unusable = False
         self._closed = False
         self._written = False
+        self._answer: UpstreamResponse | None = None
         self.begin("")
 
     # ---- one exchange
@@ -117,8 +118,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """Get ready for an answer that `reader` takes; call it before `send`."""
         self._reader = reader
         self._reads_itself = True
-        self._upgrade_asked = False
-        self._reset(method)
+        self._method = method
+        self._answer = None
+        self.heard = self._complete = self._keep_alive = False  # `parse` resets the rest, where it is needed
 
     def send(self, data: bytes) -> bool:
         """Send `data` and wait for nothing; False when the connection is lost."""
@@ -130,7 +132,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def parse(self, data: bytes) -> None:
         """The reader cannot read this answer, whose first bytes are `data`: from here on the parser does."""
         self._reads_itself = False
-        self._parser = httptools.HttpResponseParser(self)
+        self.begin(self._method)
         self._parse(data)
 
     def taken(self) -> bytes:
@@ -164,7 +166,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._method = method
         self._fields: list[tuple[str, str]] = []
         self._reason = b""
-        self._answer: UpstreamResponse | None = None
+        self._answer = None
         self._head_bytes = 0
         self.heard = False
         """Whether any byte of an answer has arrived."""

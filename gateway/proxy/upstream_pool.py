@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 from dataclasses import dataclass
+from time import monotonic
 from urllib.parse import urlsplit
 
 from aiohappyeyeballs import start_connection
@@ -58,7 +59,7 @@ class Upstream:
 
     def take_idle(self) -> UpstreamConnection | None:
         """Take a kept connection that is still open."""
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         while self.idle:
             wire, since = self.idle.pop()
             if wire.reusable and now - since < self._pool.idle_seconds:
@@ -96,7 +97,7 @@ class Upstream:
         if not wire.reusable or len(self.idle) >= self._pool.idle_each:
             wire.abort()
             return
-        self.idle.append((wire, asyncio.get_running_loop().time()))
+        self.idle.append((wire, monotonic()))
         self._pool.sweep_later()
 
 
@@ -136,7 +137,7 @@ class UpstreamPool:
             self._sweep = asyncio.get_running_loop().call_later(self.idle_seconds, self._close_old)
 
     def _close_old(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         self._sweep = None
         for upstream in self._upstreams.values():
             old = [one for one in upstream.idle if now - one[1] >= self.idle_seconds or not one[0].reusable]
