@@ -18,6 +18,7 @@ from gateway.domain.tasks import BackgroundTasks
 from gateway.proxy import headers
 from gateway.proxy.answers import PlainAnswer
 from gateway.proxy.deadlines import Deadlines
+from gateway.proxy.fast_forward_auth import QuestionReader, Questions
 from gateway.proxy.forward import Failed
 from gateway.proxy.head_lines import AnswerLines, RequestLines
 from gateway.proxy.head_reader import Cookies, HeadReader
@@ -61,6 +62,8 @@ class FastPath:
         self.deadlines = Deadlines()
         self._answer_lines = AnswerLines()
         self._kinds: RequestKinds | None = None
+        self.questions: Questions | None = None
+        """Of another proxy, under the same configuration as `kinds`."""
         sessions.on_end(self._cut, self._live)
 
     def kinds(self) -> RequestKinds:
@@ -68,6 +71,7 @@ class FastPath:
         configuration = self._configuration()
         if self._kinds is None or self._kinds.configuration is not configuration:
             self._kinds = RequestKinds(configuration, self._pool, self._answer_lines)
+            self.questions = Questions.under(self._kinds)
         return self._kinds
 
     def new_request_id(self) -> bytes:
@@ -108,7 +112,9 @@ class FastConnection:
     ) -> None:
         self._path = path
         self._transport = transport
+        self._peer = peer
         self._reads = HeadReader(path.lines, peer)
+        self._asks: QuestionReader | None = None
         self._answered = answered
         self._hand_over = hand_over
         self.ending = False
@@ -138,18 +144,49 @@ class FastConnection:
 
     def take(self, head: bytes) -> bool:
         """Take a request, of which `head` is all; False: it is not for the fast path, and nothing has happened."""
-        reads = self._reads
-        if not reads.read(self._path.kinds(), head):
+        reads, kinds, questions = self._reads, self._path.kinds(), self._path.questions
+        if questions is not None and questions.may_be(head):
+            return self._take_question(questions, head)
+        if not reads.read(kinds, head):
             return False
         self._head, self._routed = head, reads.routed
         session = self._path.sessions.held(reads.cookies.tenant, reads.cookies.place)
         if session is not None:
             return self._begin(session)
         self._under_way = True
-        self._path.tasks.start(self._ask(reads.cookies), "session of a request")
+        self._path.tasks.start(self._ask(reads.cookies, self._begin), "session of a request")
         return True
 
-    async def _ask(self, cookies: Cookies) -> None:
+    def _take_question(self, questions: Questions, head: bytes) -> bool:
+        """Take a question of another proxy, which has no body either."""
+        reads = self._asks = self._asks or QuestionReader(self._path.lines, self._peer)
+        if not reads.read(questions, head):
+            return False
+        session = self._path.sessions.held(reads.cookies.tenant, reads.cookies.place)
+        if session is not None:
+            return self._say_yes(session)
+        self._head, self._under_way = head, True
+        self._path.tasks.start(self._ask(reads.cookies, self._say_yes), "session of a question")
+        return True
+
+    def _say_yes(self, session: Session) -> bool:
+        """Answer a question; False: the user may not make the request."""
+        reads, path, questions = self._asks, self._path, self._path.questions
+        lines = reads.yes(session) if reads is not None else None
+        if reads is None or lines is None or questions is None:
+            return False
+        closes = reads.closes or self.ending
+        own = (
+            reads.request_id or path.random.token_bytes(ID_BYTES).hex().encode(),
+            b"\r\nContent-Length: 0\r\n",
+            questions.date(path.clock.now()),
+            b"Connection: close\r\n\r\n" if closes else b"\r\n",
+        )
+        self._transport.write(b"".join((lines, b"X-Request-ID: ", *own)))
+        self._loop.call_soon(self._answered, closes)
+        return True
+
+    async def _ask(self, cookies: Cookies, begin: Callable[[Session], bool]) -> None:
         """Ask the store for a session of which no copy is here."""
         try:
             session = await self._path.sessions.current(cookies.tenant, cookies.value)
@@ -162,7 +199,7 @@ class FastConnection:
         if not self._under_way:
             return  # the client is gone
         self._under_way = False
-        if session is None or not self._begin(session):
+        if session is None or not begin(session):
             self._give_to_application(None)
 
     def _begin(self, session: Session) -> bool:

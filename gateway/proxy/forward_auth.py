@@ -9,7 +9,7 @@ The path in question is the one that the proxy names, exactly once. Other ways t
 have sent them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,16 +36,16 @@ IDENTITY = ("Authorization", "Cookie", "X-Auth-User-Id", "X-Auth-Username", "X-A
 """Fields of a 200 that the proxy sends to the app in place of the browser's. Each is always there, even if empty."""
 
 _FORWARDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host")
-_NAMED_BY: Mapping[ForwardAuthProxy, tuple[str, str, str]] = {
+NAMED_BY: Mapping[ForwardAuthProxy, tuple[str, str, str]] = {
     ForwardAuthProxy.NGINX: ("x-original-method", "x-original-uri", "host"),
     ForwardAuthProxy.TRAEFIK: _FORWARDED,
     ForwardAuthProxy.CADDY: _FORWARDED,
 }
 """The fields that name method, target and host. Envoy asks with method and host, and its path follows `PATH`."""
-_OTHER_WAYS = frozenset(
+OTHER_WAYS = frozenset(
     ["x-original-method", "x-original-uri", "x-original-url", "x-rewrite-url", *_FORWARDED[:2]],
 )
-_OF_THE_QUESTION = frozenset(
+OF_THE_QUESTION = frozenset(
     [
         "host",
         "connection",
@@ -59,7 +59,7 @@ _OF_THE_QUESTION = frozenset(
         "transfer-encoding",
         "upgrade",
         *_FORWARDED,
-        *_OTHER_WAYS,
+        *OTHER_WAYS,
     ]
 )
 """Fields that concern the connection between the proxy and the gateway, or that name the request in question."""
@@ -107,11 +107,11 @@ def request_in_question(question: RequestHead, proxy: ForwardAuthProxy, path: st
     fields: dict[str, list[str]] = {}
     for name, value in question.headers:
         fields.setdefault(name.lower().replace("_", "-"), []).append(value)
-    named = _NAMED_BY.get(proxy, ("", "", "host"))
+    named = NAMED_BY.get(proxy, ("", "", "host"))
     wrong = [name for name in named if name and len(fields.get(name, ())) != 1]
     if wrong:
         return f"{wrong[0]} is missing, or there are several"
-    if other := sorted(name for name in _OTHER_WAYS if name in fields and name not in named):
+    if other := sorted(name for name in OTHER_WAYS if name in fields and name not in named):
         return f"{other[0]} is a field of another proxy or of a client"
     if "transfer-encoding" in fields or fields.get("content-length", ["0"]) != ["0"]:
         return "a question has no body"
@@ -125,7 +125,7 @@ def request_in_question(question: RequestHead, proxy: ForwardAuthProxy, path: st
         (1, 1),
         (
             ("Host", fields[named[2]][0]),
-            *(one for one in question.headers if one[0].lower() not in _OF_THE_QUESTION),
+            *(one for one in question.headers if one[0].lower() not in OF_THE_QUESTION),
             *((("Connection", "Upgrade"), ("Upgrade", "websocket")) if handshake else ()),
         ),
     )
@@ -145,11 +145,16 @@ def read_alike(checked: Checked, tenant: Tenant, match: RouteMatch | Problem) ->
 
 
 def allowed(checked: Checked, tenant: Tenant, decision: Forward) -> Allowed:
-    """The yes, with the fields for the app. It never sets a cookie: a proxy may use it for a second request."""
+    """The yes. It never sets a cookie: a proxy may use it for a second request."""
     cookies = headers.kept_cookies(checked.all("cookie"), tenant)
+    return Allowed(headers=allowed_fields(checked, tenant, decision, cookies))
+
+
+def allowed_fields(checked: Checked, tenant: Tenant, decision: Forward, cookies: Sequence[str]) -> dict[str, str]:
+    """The fields of a yes, those for the app among them; `cookies` are the client's own. They are sent in UTF-8."""
     sent = dict(headers.credential_fields(checked, decision.match, tenant, decision.session, cookies))
     fields = {name: sent.get(name, "").encode("latin-1").decode("utf-8", "replace") for name in IDENTITY}
-    return Allowed(headers={**fields, hdrs.CACHE_CONTROL: "no-store"})
+    return {**fields, hdrs.CACHE_CONTROL: "no-store"}
 
 
 def _refused(response: Any, proxy: ForwardAuthProxy) -> web.StreamResponse:

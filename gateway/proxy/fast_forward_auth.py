@@ -1,0 +1,190 @@
+"""Answers the plain questions of another proxy with yes, past aiohttp's request, tasks and timers.
+
+A question becomes the head of the request that it is about (`forward_auth`), and the reader of all other heads reads
+that one. So the check, the matcher and `authorize` decide as for a request to the gateway itself. Any other answer than
+yes is the application's, and any question that is not plain.
+"""
+
+from email.utils import formatdate
+from enum import Enum, auto
+
+from gateway.domain.configuration import ForwardAuthProxy
+from gateway.domain.problem import Problem
+from gateway.domain.session import Session
+from gateway.domain.tenant import Tenant
+from gateway.proxy.authorization import Forward
+from gateway.proxy.forward_auth import NAMED_BY, OF_THE_QUESTION, OTHER_WAYS, PATH, allowed_fields, read_alike
+from gateway.proxy.head_lines import RequestLines, Role, split_fields
+from gateway.proxy.head_reader import Cookies, HeadReader
+from gateway.proxy.request_kinds import MOST_PATHS, RequestKinds, RoutedKind
+from gateway.proxy.routing import RouteMatch
+from gateway.web.client_address import is_trusted_peer
+from gateway.web.request_check import Checked, RequestHead, check
+
+_LONGEST_LINE = 64
+"""Bytes within which the path of a question begins."""
+_LONGEST_PATH = 256
+_ENDS = {b"keep-alive": False, b"close": True}
+
+
+class _Means(Enum):
+    """What a field of a question means."""
+
+    METHOD = auto()
+    TARGET = auto()
+    HOST = auto()
+    CONNECTION = auto()
+    LENGTH = auto()
+    NOTHING = auto()
+    NOT_PLAIN = auto()
+
+
+class Questions:
+    """The questions of the configured proxy under one configuration."""
+
+    def __init__(self, kinds: RequestKinds, proxy: ForwardAuthProxy) -> None:
+        self.kinds = kinds
+        self._path = f"{kinds.configuration.gateway.prefix}{PATH}".encode()
+        self._begins = b" " + self._path
+        self.envoy = proxy is ForwardAuthProxy.ENVOY
+        self.fields = _meanings(proxy)
+        self._alike: dict[tuple[str, bytes], bool] = {}
+        self._date = (0, b"")
+
+    @classmethod
+    def under(cls, kinds: RequestKinds) -> "Questions | None":
+        """The questions under this configuration; None: no proxy asks."""
+        proxy = kinds.configuration.gateway.forward_auth
+        return cls(kinds, proxy) if proxy is not None else None
+
+    def may_be(self, head: bytes) -> bool:
+        """Whether this head could be a question."""
+        return head.find(self._begins, 0, _LONGEST_LINE) > 0
+
+    def target(self, target: bytes) -> bytes | None:
+        """The target that follows the path of a question of Envoy, b"" for the other proxies; None: no question."""
+        if not self.envoy:
+            return b"" if target == self._path else None
+        return target[len(self._path) :] if target.startswith(self._path + b"/") else None
+
+    def read_alike(self, tenant: Tenant, path: bytes, routed: RoutedKind) -> bool:
+        """Whether the proxy must find the same route for a path."""
+        key = (tenant.id, path)
+        known = self._alike.get(key)
+        if known is None:
+            checked = check(RequestHead("GET", path.decode("latin-1"), (1, 1), (("Host", "host"),)))
+            match = RouteMatch(routed.route, "/")
+            known = isinstance(checked, Checked) and not isinstance(read_alike(checked, tenant, match), Problem)
+            if len(path) <= _LONGEST_PATH:
+                if len(self._alike) >= MOST_PATHS:
+                    self._alike.clear()
+                self._alike[key] = known
+        return known
+
+    def date(self, now: float) -> bytes:
+        """The field line with the time."""
+        if int(now) != self._date[0]:
+            self._date = int(now), f"Date: {formatdate(int(now), usegmt=True)}\r\n".encode()
+        return self._date[1]
+
+
+class QuestionReader:
+    """The questions on one connection, one after the other."""
+
+    def __init__(self, lines: RequestLines, peer: str | None) -> None:
+        self._known = lines
+        self._peer = peer
+        self._reads = HeadReader(lines, peer)
+        self._last: tuple[Questions | None, bytes] = (None, b"")
+        self._trusted_under: tuple[Questions | None, bool] = (None, False)
+        self._yes: tuple[Session | None, RoutedKind | None, Cookies | None, bytes] = (None, None, None, b"")
+        self.closes = False
+        """Whether the proxy ends the connection after the answer."""
+
+    @property
+    def cookies(self) -> Cookies:
+        """Those of the request in question."""
+        return self._reads.cookies
+
+    @property
+    def request_id(self) -> bytes:
+        """The id that the proxy gave the request, or b""."""
+        return self._reads.request_id
+
+    def read(self, questions: Questions, head: bytes) -> bool:
+        """Read a question; False: the usual way answers."""
+        if self._last == (questions, head):
+            return True
+        self._last = None, b""
+        if questions is not self._trusted_under[0]:
+            trusted = questions.kinds.configuration.gateway.trusted_proxies
+            self._trusted_under = questions, is_trusted_peer(self._peer, trusted)
+        found = self._in_question(questions, head) if self._trusted_under[1] else None
+        if found is None or not self._reads.read(questions.kinds, found):
+            return False
+        path = found.split(b" ", 2)[1].partition(b"?")[0]
+        if not questions.read_alike(self.cookies.tenant, path, self._reads.routed):
+            return False
+        self._last = questions, head
+        return True
+
+    def yes(self, session: Session) -> bytes | None:
+        """The lines of a yes; None: the user may not make the request."""
+        last_session, last_routed, last_cookies, lines = self._yes
+        routed, cookies = self._reads.routed, self._reads.cookies
+        if session is not last_session or routed is not last_routed or cookies is not last_cookies:
+            if not routed.opens(session):
+                return None
+            kind, decision = routed.kind, Forward(RouteMatch(routed.route, "/"), session)
+            fields = allowed_fields(kind.checked, kind.tenant, decision, cookies.kept)
+            lines = "".join(("HTTP/1.1 200 OK\r\n", *(f"{name}: {fields[name]}\r\n" for name in fields))).encode()
+            self._yes = session, routed, cookies, lines
+        return lines
+
+    def _in_question(self, questions: Questions, head: bytes) -> bytes | None:
+        """The head of the request in question; None: the usual way reads the question."""
+        end = head.find(b"\r\n")
+        method, _, rest = head[:end].partition(b" ")
+        target, _, version = rest.partition(b" ")
+        asked = questions.target(target)
+        lines = split_fields(head[end + 2 : -4])
+        if asked is None or lines is None or method == b"HEAD":
+            return None
+        named: dict[_Means, bytes] = {}
+        if questions.envoy:
+            named = {_Means.METHOD: method, _Means.TARGET: asked}
+        passed, dropped, fields = [], set[bytes](), questions.fields
+        for line in lines:
+            name, _, value = line.partition(b":")
+            name = name.lower()
+            means = fields.get(name)
+            if means is None:
+                passed.append(line)
+            elif means is _Means.NOTHING:
+                if name in dropped or self._known[line][2] is Role.NOT_PLAIN:
+                    return None
+                dropped.add(name)
+            elif means is _Means.NOT_PLAIN or means in named:
+                return None
+            else:
+                named[means] = value.strip(b" \t")
+        self.closes = False
+        if (connection := named.pop(_Means.CONNECTION, None)) is not None:
+            if connection.lower() not in _ENDS:
+                return None
+            self.closes = _ENDS[connection.lower()]
+        if named.pop(_Means.LENGTH, b"0") != b"0" or len(named) != 3:
+            return None
+        first = b"%b %b %b" % (named[_Means.METHOD], named[_Means.TARGET], version)
+        return b"\r\n".join((first, b"Host: " + named[_Means.HOST], *passed, b"", b""))
+
+
+def _meanings(proxy: ForwardAuthProxy) -> dict[bytes, _Means]:
+    """What the names mean that are not those of the request in question."""
+    plain = ("connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection")
+    means = dict.fromkeys((*OF_THE_QUESTION, *OTHER_WAYS, "sec-websocket-key"), _Means.NOT_PLAIN)
+    means |= dict.fromkeys(plain, _Means.NOTHING)
+    means |= {"x-forwarded-host": _Means.NOTHING, "connection": _Means.CONNECTION, "content-length": _Means.LENGTH}
+    named = NAMED_BY.get(proxy, ("", "", "host"))
+    means |= dict(zip(named, (_Means.METHOD, _Means.TARGET, _Means.HOST), strict=True))
+    return {name.encode(): meaning for name, meaning in means.items() if name}
