@@ -177,7 +177,7 @@ class FastConnection:
             return False
         closes = reads.closes or self.ending
         own = (
-            reads.request_id or path.random.token_bytes(ID_BYTES).hex().encode(),
+            reads.request_id or path.new_request_id(),
             b"\r\nContent-Length: 0\r\n",
             questions.date(path.clock.now()),
             b"Connection: close\r\n\r\n" if closes else b"\r\n",
