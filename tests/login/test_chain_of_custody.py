@@ -6,6 +6,7 @@ last proof.
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,12 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Method, Policy, Registration
 from gateway.domain.problem import Problem
 from gateway.domain.session import Satisfied
+from gateway.domain.tenant import Tenant
 from gateway.login.flow import FlowResult
 from gateway.login.record import Act, ActKind
 from gateway.login.state_machine import Step
 from gateway.rendering.step_view import as_json
+from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
 from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
@@ -571,3 +574,29 @@ async def test_a_browser_without_the_session_cannot_use_a_login_begun_inside_it(
     mallory = anna.copy("den")
     mallory.session = ""
     assert await mallory.login() is None
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.attack("S2")
+async def test_a_factor_that_became_the_last_one_during_the_act_is_not_turned_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    login_harness, browser = await signed_in_with_codes()
+    app = Enrolment(FactorKind.TOTP, secret="JBSWY3DPEHPK3PXP")
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), app)
+    turn_off = Enrolments.turn_off
+
+    async def after_another_tab(self: Enrolments, tenant: Tenant, user: str, factor: FactorKind, *may: Any) -> Any:
+        await turn_off(self, tenant, user, FactorKind.TOTP)
+        return await turn_off(self, tenant, user, factor, *may)
+
+    monkeypatch.setattr(Enrolments, "turn_off", after_another_tab)
+    login_harness.tenant = replace(
+        login_harness.tenant, policy=replace(login_harness.tenant.policy, enrolment=EnrolmentRule.REQUIRED)
+    )
+    await browser.begin(Act(ActKind.TURN_OFF, FactorKind.EMAIL))
+    result = await browser.act(Step.VERIFY, code=login_harness.enrolled("anna").backup_codes[0])
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.ENROLMENT_CHANGED
+    assert login_harness.enrolled("anna").of(FactorKind.EMAIL)

@@ -10,6 +10,7 @@ from gateway.login.state_machine import Step
 from gateway.login.steps.password import PasswordPage, PasswordView
 from gateway.login.steps.register import RegisterView
 from gateway.login.steps.verify import VerifyView
+from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
 from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
 from tests.fixtures.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
@@ -156,3 +157,16 @@ async def test_a_new_password_has_at_most_1024_characters(
     assert result.step is Step.NEW_PASSWORD
     result = await browser.act(Step.NEW_PASSWORD, new_password="x" * length)
     assert (result.problem_detail.problem if result.problem_detail else None) is problem
+
+
+@pytest.mark.row("CC-21")
+@pytest.mark.parametrize(("used", "says"), [(1, False), (2, True)])
+async def test_the_page_says_that_no_backup_codes_are_left_once_all_are_used(used: int, says: bool) -> None:
+    login_harness = LoginHarness(POLICY)
+    await login_harness.start()
+    codes = backup_code.make(2, login_harness.random)
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX, codes)
+    for code in codes[:used]:
+        await (await at_the_code(login_harness)).act(Step.VERIFY, code=code)
+        login_harness.clock.advance(61)
+    assert (await page_of(await at_the_code(login_harness))).no_codes_left is says

@@ -226,6 +226,7 @@ async def test_a_mail_refused_by_every_relay_costs_neither_a_send_nor_the_place(
     result = await anna.look()
     assert result.problem_detail
     assert result.problem_detail.problem is Problem.SEND_FAILED
+    assert anna.login.verification.queued_until is not None
     anna.flow_harness.bench.mails.refuses = ""
     assert (await anna.press("send")).problem_detail is None
     assert mails_to(anna.flow_harness, "anna") == 1

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.delivery.smtp import Message
+from gateway.domain.problem import Problem
 from gateway.login.login_request import LoginRequest
 from gateway.login.state_machine import Step
 from gateway.observe.audit import AuditEvent
@@ -91,3 +92,16 @@ async def test_the_mail_is_in_the_first_language_of_the_installation(
     for _ in range(3):
         await login(login_harness)
     assert [mail.language for mail in await mails(login_harness)] == ["en"]
+
+
+async def test_codes_that_expired_count_as_no_wrong_codes() -> None:
+    login_harness = await with_mailbox(replace(POLICY, otp_expiry=60))
+    for n in range(3):
+        browser = LoginBrowser(login_harness, f"b{n}")
+        await browser.act(Step.PASSWORD, username="anna", password="right")
+        code = login_harness.mailed(MAILBOX.address)
+        login_harness.clock.advance(61)
+        found = await browser.act(Step.VERIFY, code=code)
+        assert found.problem_detail
+        assert found.problem_detail.problem is Problem.CODE_EXPIRED
+    assert not await mails(login_harness)

@@ -6,6 +6,9 @@ import struct
 
 import pytest
 
+from gateway.domain.tenant import Route
+from gateway.proxy.upstream_connection import NoConnection
+from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
 from tests.fixtures.proxy_server import (
     app_that,
     body_of,
@@ -203,3 +206,14 @@ async def test_a_head_without_end_is_no_answer() -> None:
     async with app_that(script) as app, gateway(tenant(app.url)) as server:
         answer = await asyncio.wait_for(server.send(server.request("/agent-manager/x")), 10)
     assert status_of(answer) == 502
+
+
+@pytest.mark.both_loops
+async def test_a_connection_that_is_being_closed_is_neither_written_nor_paused(raw_upstream: RawUpstream) -> None:
+    pool = UpstreamPool()
+    wire = await pool.at(UpstreamOrigin.of(Route("/x", raw_upstream.url))).connect(1.0)
+    wire.begin("GET")
+    wire.close()
+    wire.hold()
+    with pytest.raises(NoConnection):
+        await wire.write(b"GET / HTTP/1.1\r\n\r\n")

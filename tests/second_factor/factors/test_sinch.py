@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from aiohttp import web
 from gateway.crypto.key_ring import Signer
 from gateway.delivery.sinch import SinchApi
 from gateway.domain.enrolment import Enrolment
+from gateway.domain.errors import Conflict
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.second_factor import rate_limits
@@ -17,6 +19,7 @@ from gateway.second_factor.challenges import Denied, Verified
 from gateway.second_factor.factors import sinch
 from gateway.second_factor.factors.sinch import SinchFactor
 from gateway.settings.presets import PRESETS
+from gateway.store.locks import StoreLock
 from tests.fixtures.challenge_harness import ChallengeHarness
 from tests.fixtures.clock import FakeClock
 from tests.fixtures.http_service import Received, never, open_calls, says
@@ -123,3 +126,25 @@ async def test_a_number_of_a_country_that_is_no_longer_allowed_gets_no_code(
     found = await bench.try_to_send(case)
     assert getattr(found, "problem", None) is Problem.SEND_FAILED
     assert not service.requests
+
+
+@pytest.mark.row("SI-06")
+@pytest.mark.attack("F8")
+async def test_the_check_of_an_entry_keeps_its_lock_as_long_as_all_its_calls_may_take(
+    bench: ChallengeHarness, service: FakeSinch, clock: FakeClock
+) -> None:
+    bench.channels[FactorKind.SMS] = service.channel(timeout=3.0)
+    case = bench.case(methods=METHODS)
+    challenge = await bench.send(case)
+    free: list[bool] = []
+
+    async def slow(request: Received, usual: web.Response) -> web.StreamResponse:
+        clock.advance(9.0)
+        with suppress(Conflict):
+            async with StoreLock(bench.store, clock, bench.random).hold(f"sinch:{service.sent[-1].id}", wait=0, ttl=1):
+                free.append(True)
+        return usual
+
+    service.instead = slow
+    assert isinstance(await bench.answer(case, challenge, service.code()), Verified)
+    assert not free
