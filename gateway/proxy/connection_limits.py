@@ -27,6 +27,7 @@ from gateway.proxy.fast_path import FastConnection, FastPath
 from gateway.proxy.forward import Failed
 from gateway.proxy.raw_responses import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
 from gateway.proxy.request_framing import FramingState, RequestFraming
+from gateway.proxy.splice import ClientConnection
 
 __all__ = [
     "FAST_PATH",
@@ -35,11 +36,16 @@ __all__ = [
     "ConnectionLimits",
     "Network",
     "Runner",
+    "Switched",
     "failed_on_fast_path",
+    "switch",
 ]
 
 FAST_PATH = web.AppKey("fast_path", FastPath)
 """Set by an application whose plain requests need not pass through it."""
+
+Switched = tuple[ClientConnection, asyncio.Transport, bytes]
+"""A connection after a switch of protocols, its transport for the next one, and the bytes after the request."""
 
 _Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -138,14 +144,14 @@ class Runner(web.AppRunner):
         loop = asyncio.get_running_loop()
         until = loop.time() + within
         closing: set[asyncio.Task[None]] = set()
-        while server.connections and (left := until - loop.time()) > 0:
+        while (server.connections or self._connections.switched) and (left := until - loop.time()) > 0:
             for protocol, connection in tuple(self._connections.known.items()):
                 if connection.end():
                     closing.add(asyncio.create_task(protocol.shutdown(left)))
             await asyncio.sleep(min(_LOOK, left))
-        if cut := len(server.connections):
+        if cut := len(server.connections) + len(self._connections.switched):
             _log.warning("connections_cut_at_shutdown", connections=cut)
-        for connection in tuple(self._connections.known.values()):
+        for connection in (*self._connections.known.values(), *self._connections.switched):
             connection.cut()
         for task in closing:
             task.cancel()
@@ -201,15 +207,15 @@ class _Requests(web.RequestHandler):
     """aiohttp's protocol, with two changes.
 
     aiohttp's answer to a request that does not parse names the server's program, and repeats a line of the request to
-    the sender and in the log, where it may be a cookie or a password. And `_Connection` learns of a change of protocol:
-    from then on it passes everything on. `two_way` is set while a signed-in user's body and its answer are both under
+    the sender and in the log, where it may be a cookie or a password. And the connection may leave aiohttp for another
+    protocol (`switch`). `two_way` is set while a signed-in user's body and its answer are both under
     way. `uploads`: such a body is on its way to an app. `at_rest`: no request is under way here. `failed`: why the fast
     path gave up the request that begins.
     """
 
-    __slots__ = ("at_rest", "ending", "failed", "on_switch", "switched_to", "two_way", "uploads")
+    __slots__ = ("at_rest", "ending", "failed", "switch", "two_way", "uploads")
 
-    on_switch: Callable[[], None]
+    switch: Callable[[], Switched | None]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -218,13 +224,6 @@ class _Requests(web.RequestHandler):
         self.uploads = False
         self.at_rest = True
         self.failed: Failed | None = None
-        self.switched_to: Any = None
-
-    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
-        """As `RequestHandler`'s."""
-        super().set_parser(parser, data_received_cb)
-        self.switched_to = parser
-        self.on_switch()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -257,6 +256,14 @@ def failed_on_fast_path(request: web.BaseRequest) -> Failed | None:
     return failed
 
 
+def switch(request: web.Request) -> Switched | None:
+    """Take the connection of `request` away from aiohttp, after its answer was sent; None: the client is gone.
+
+    The connection still counts, and limits how long its client takes nothing: the next protocol calls it.
+    """
+    return cast(_Requests, request.protocol).switch()
+
+
 def _limit_unsent(transport: asyncio.Transport) -> None:
     """Let the system hold `_UNSENT` bytes that it has not sent yet.
 
@@ -280,11 +287,12 @@ class _Connections:
         self._timer: asyncio.TimerHandle | None = None
         self._told = Seldom(period=60)
         self.known: dict[web.RequestHandler, _Connection] = {}
+        self.switched: set[_Connection] = set()
         self.idle: dict[_Connection, float] = {}
 
     def make_room(self) -> bool:
         """Whether one more connection may be made; closes an idle one if there are too many."""
-        if len(self.known) < self._most:
+        if len(self.known) + len(self.switched) < self._most:
             return True
         if self._told.allows():
             _log.warning("connections_full", most=self._most, hint="raise the limit of open files (LimitNOFILE)")
@@ -376,7 +384,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=self._limits.answer_bytes)
         _limit_unsent(self._transport)
         self._inner = self._protocol()
-        self._inner.on_switch = self._switched
+        self._inner.switch = self._switch
         self._connections.known[self._inner] = self
         self._connections.rests(self)
         self._inner.connection_made(transport)
@@ -419,20 +427,13 @@ class _Connection(asyncio.BufferedProtocol):
         self._connections.idle.pop(self, None)
         return True
 
-    def eof_received(self) -> bool:
-        """True keeps the connection: after a switch of protocols the client may still take what the app sends."""
-        parser = self._inner.switched_to if self._inner is not None else None
-        if parser is not None:
-            parser.feed_eof()
-        return parser is not None
-
     def pause_writing(self) -> None:
         self._writing_paused = True
         if self._inner is not None:
             self._inner.pause_writing()
             if self._fast is not None:
                 self._fast.pause()
-            self._watch_writing()
+        self._watch_writing()
 
     def resume_writing(self) -> None:
         self._writing_paused = False
@@ -452,6 +453,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._addresses.leave(self._client)
         self._client = ""
         self._connections.idle.pop(self, None)
+        self._connections.switched.discard(self)
         if self._fast is not None:
             self._fast.client_lost()
             self._fast = None
@@ -518,13 +520,19 @@ class _Connection(asyncio.BufferedProtocol):
             self._held_back = False
             self._transport.resume_reading()
 
-    def _switched(self) -> None:
-        """Another protocol follows, which limits its own memory."""
-        self._inbound.open()
-        self._fast = None
+    def _switch(self) -> Switched | None:
+        inner, inbound, transport = self._inner, self._inbound, self._transport
+        if inner is None or transport is None or transport.is_closing() or inbound.state is not FramingState.WHOLE:
+            return None
+        self._connections.known.pop(inner, None)
+        self._connections.switched.add(self)
+        self._inner = self._fast = None
+        inner.transport = None  # else aiohttp closes it
+        inner.connection_lost(None)
+        inbound.open()
+        sent_ahead = inbound.take()
         self._resume()
-        if self._inner is not None and (part := self._inbound.take()):
-            self._inner.data_received(part)
+        return self, transport, sent_ahead
 
     def _begin_head(self) -> None:
         self._head_since, self._received = self._loop.time(), self._inbound.held

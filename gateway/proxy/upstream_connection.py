@@ -242,6 +242,13 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.release()
         return data
 
+    def switch(self) -> tuple[asyncio.Transport, bytes]:
+        """After a switch of protocols: the transport, for another protocol, and the bytes that have arrived since."""
+        assert self._transport is not None  # noqa: S101 - for the type checker
+        if not self._transport.is_closing():
+            self.release()
+        return self._transport, self.taken()
+
     def hold(self) -> None:
         """Read no more until `release`, or until the part that is here has been taken."""
         if not self._paused and self._transport is not None and not self._closed and not self._transport.is_closing():

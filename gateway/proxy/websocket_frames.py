@@ -14,8 +14,10 @@ SESSION_ENDED = b"\x11\x31"
 class WebSocketFrames:
     """One direction of one WebSocket."""
 
+    __slots__ = ("_head", "_left", "closing")
+
     def __init__(self) -> None:
-        self._head = bytearray()
+        self._head = b""
         self._left = 0
         self.closing = False
         """Whether a close frame has begun."""
@@ -27,26 +29,28 @@ class WebSocketFrames:
 
     def feed(self, data: bytes) -> None:
         """Follow bytes that have passed."""
-        at, end = 0, len(data)
+        at = self._left
+        if self._head:
+            data, self._head = self._head + data, b""
+        end = len(data)
         while at < end:
-            if self._left:
-                step = min(self._left, end - at)
-                self._left -= step
-                at += step
-                continue
-            wanted = _head_length(self._head) - len(self._head)
-            self._head += data[at : at + wanted]
-            at += wanted
-            if len(self._head) == _head_length(self._head):
-                self._begin()
-
-    def _begin(self) -> None:
-        head = self._head
-        self.closing = self.closing or head[0] & 0x0F == CLOSE
-        short = head[1] & 0x7F
-        size = {126: 2, 127: 8}.get(short, 0)
-        self._left = int.from_bytes(head[2 : 2 + size], "big") if size else short
-        self._head = bytearray()
+            if end - at < 2:
+                break
+            size = data[at + 1] & 0x7F
+            rest = 6 if data[at + 1] & 0x80 else 2
+            if size > 125:
+                wide = 2 if size == 126 else 8
+                if end - at < 2 + wide:
+                    break
+                size = int.from_bytes(data[at + 2 : at + 2 + wide], "big")
+                rest += wide
+            if data[at] & 0x0F == CLOSE:
+                self.closing = True
+            at += rest + size
+        else:
+            self._left = at - end
+            return
+        self._left, self._head = 0, data[at:]
 
 
 def close_frame(payload: bytes, mask: bytes | None = None) -> bytes:
@@ -55,11 +59,3 @@ def close_frame(payload: bytes, mask: bytes | None = None) -> bytes:
         return bytes((0x80 | CLOSE, len(payload))) + payload
     masked = bytes(byte ^ mask[number % 4] for number, byte in enumerate(payload))
     return bytes((0x80 | CLOSE, 0x80 | len(payload))) + mask + masked
-
-
-def _head_length(head: bytearray) -> int:
-    """The length of the head that begins with these bytes: 2 until the second byte is known."""
-    if len(head) < 2:
-        return 2
-    extra = {126: 2, 127: 8}.get(head[1] & 0x7F, 0)
-    return 2 + extra + (4 if head[1] & 0x80 else 0)

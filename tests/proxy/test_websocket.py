@@ -331,7 +331,7 @@ async def test_a_client_that_ends_its_side_still_receives_what_the_app_sends() -
 
 
 async def test_an_app_that_ignores_the_end_of_the_clients_side_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.proxy.websocket.HALF_CLOSED", 0.1)
+    monkeypatch.setattr("gateway.proxy.splice.HALF_CLOSED", 0.1)
     async with app_that(answering(switching())) as app, gateway(tenant(app.url)) as server:
         reader, writer = await server.connect()
         writer.write(handshake(server))
