@@ -56,14 +56,15 @@ class SessionStream:
     def __init__(self, sessions: Sessions, session: Session, clock: Clock, tasks: BackgroundTasks) -> None:
         self.session = session
         self._sessions = sessions
-        self._clock = clock
         self._tasks = tasks
-        self._reported = clock.now()
+        self.now = clock.now
+        self.reports_at = clock.now() + ACTIVITY
+        """From when on bytes that pass are to be reported by `seen`."""
 
     @contextmanager
     def cut_at_end(self, cut: Callable[[], None]) -> Iterator[None]:
         """Call `cut` when the session ends, at its absolute end or before; not after the context."""
-        left = max(0.0, self.session.ends_at - self._clock.now())
+        left = max(0.0, self.session.ends_at - self.now())
         timer = asyncio.get_running_loop().call_later(left, cut)
         unregister = self._sessions.register(self.session.id, cut)
         try:
@@ -73,11 +74,9 @@ class SessionStream:
             unregister()
 
     def seen(self) -> None:
-        """Bytes have passed: report the use of the session, at most once in `ACTIVITY` seconds."""
-        now = self._clock.now()
-        if now - self._reported >= ACTIVITY:
-            self._reported = now
-            self._tasks.start(self._report(), "use of a session")
+        """Bytes have passed at or after `reports_at`: report the use of the session, once in `ACTIVITY` seconds."""
+        self.reports_at = self.now() + ACTIVITY
+        self._tasks.start(self._report(), "use of a session")
 
     async def _report(self) -> None:
         try:

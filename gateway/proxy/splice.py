@@ -39,7 +39,7 @@ class ClientConnection(Protocol):
 class Splice:
     """One WebSocket from the switch of protocols to its end."""
 
-    __slots__ = ("_app", "_browser", "_held", "_random", "_stream", "_streams", "_timer", "open", "seen")
+    __slots__ = ("_app", "_browser", "_held", "_random", "_streams", "_timer", "open", "stream")
 
     def __init__(
         self,
@@ -60,12 +60,11 @@ class Splice:
         """
         self._random = random
         self._held = held
-        self._stream = stream
+        self.stream = stream
         self._streams = streams
         self._timer: asyncio.TimerHandle | None = None
         self.open = True
         """Whether bytes pass."""
-        self.seen = stream.seen
         self._browser = _Browser(self, browser, app, buffer, connection)
         self._app = _App(self, app, browser, buffer, patience)
 
@@ -83,7 +82,7 @@ class Splice:
             return
         if from_browser:
             browser.passed(from_browser)
-        self._held.enter_context(self._stream.cut_at_end(partial(self.end, SESSION_ENDED)))
+        self._held.enter_context(self.stream.cut_at_end(partial(self.end, SESSION_ENDED)))
         self._held.enter_context(self._streams.under_way(partial(self.end, GOING_AWAY)))
 
     def end(self, status: bytes) -> None:
@@ -169,7 +168,9 @@ class _Side(asyncio.BufferedProtocol):
         self.frames.feed(data)
         splice = self._splice
         if splice.open:
-            splice.seen()
+            stream = splice.stream
+            if stream.now() >= stream.reports_at:
+                stream.seen()
             self._write(data)
         else:
             splice.answered()

@@ -14,43 +14,43 @@ SESSION_ENDED = b"\x11\x31"
 class WebSocketFrames:
     """One direction of one WebSocket."""
 
-    __slots__ = ("_head", "_left", "closing")
+    __slots__ = ("_head", "_left", "between", "closing")
 
     def __init__(self) -> None:
         self._head = b""
         self._left = 0
+        self.between = True
+        """Whether no part of a frame is missing."""
         self.closing = False
         """Whether a close frame has begun."""
 
-    @property
-    def between(self) -> bool:
-        """Whether no part of a frame is missing."""
-        return not self._left and not self._head
-
     def feed(self, data: bytes) -> None:
         """Follow bytes that have passed."""
-        at = self._left
+        if self.between and len(data) > 1:  # most often they are one short frame
+            short = data[1]
+            if (short < 126 and len(data) == short + 2) or (127 < short < 254 and len(data) == short - 122):
+                if data[0] & 0x0F == CLOSE:
+                    self.closing = True
+                return
         if self._head:
             data, self._head = self._head + data, b""
-        end = len(data)
-        while at < end:
-            if end - at < 2:
-                break
-            size = data[at + 1] & 0x7F
-            rest = 6 if data[at + 1] & 0x80 else 2
+        at, end = self._left, len(data)
+        while at + 1 < end:
+            second = data[at + 1]
+            size, head = second & 0x7F, 6 if second & 0x80 else 2
             if size > 125:
                 wide = 2 if size == 126 else 8
-                if end - at < 2 + wide:
+                if at + 2 + wide > end:
                     break
-                size = int.from_bytes(data[at + 2 : at + 2 + wide], "big")
-                rest += wide
+                size, head = int.from_bytes(data[at + 2 : at + 2 + wide], "big"), head + wide
             if data[at] & 0x0F == CLOSE:
                 self.closing = True
-            at += rest + size
+            at += head + size
+        if at < end:
+            self._left, self._head = 0, data[at:]
         else:
             self._left = at - end
-            return
-        self._left, self._head = 0, data[at:]
+        self.between = at == end
 
 
 def close_frame(payload: bytes, mask: bytes | None = None) -> bytes:
