@@ -13,7 +13,7 @@ from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
 from gateway.proxy.authorization import Forward
-from gateway.proxy.forward_auth import NAMED_BY, OF_THE_QUESTION, OTHER_WAYS, PATH, allowed_fields, read_alike
+from gateway.proxy.forward_auth import NAMED_BY, OF_THE_QUESTION, PATH, allowed_fields, read_alike
 from gateway.proxy.head_lines import RequestLines, Role, split_fields
 from gateway.proxy.head_reader import Cookies, HeadReader
 from gateway.proxy.request_kinds import MOST_PATHS, RequestKinds, RoutedKind
@@ -182,7 +182,7 @@ class QuestionReader:
 def _meanings(proxy: ForwardAuthProxy) -> dict[bytes, _Means]:
     """What the names mean that are not those of the request in question."""
     plain = ("connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection")
-    means = dict.fromkeys((*OF_THE_QUESTION, *OTHER_WAYS, "sec-websocket-key"), _Means.NOT_PLAIN)
+    means = dict.fromkeys((*OF_THE_QUESTION, "sec-websocket-key"), _Means.NOT_PLAIN)
     means |= dict.fromkeys(plain, _Means.NOTHING)
     means |= {"x-forwarded-host": _Means.NOTHING, "connection": _Means.CONNECTION, "content-length": _Means.LENGTH}
     named = NAMED_BY.get(proxy, ("", "", "host"))

@@ -42,7 +42,7 @@ NAMED_BY: Mapping[ForwardAuthProxy, tuple[str, str, str]] = {
     ForwardAuthProxy.CADDY: _FORWARDED,
 }
 """The fields that name method, target and host. Envoy asks with method and host, and its path follows `PATH`."""
-OTHER_WAYS = frozenset(
+_OTHER_WAYS = frozenset(
     ["x-original-method", "x-original-uri", "x-original-url", "x-rewrite-url", *_FORWARDED[:2]],
 )
 OF_THE_QUESTION = frozenset(
@@ -59,7 +59,7 @@ OF_THE_QUESTION = frozenset(
         "transfer-encoding",
         "upgrade",
         *_FORWARDED,
-        *OTHER_WAYS,
+        *_OTHER_WAYS,
     ]
 )
 """Fields that concern the connection between the proxy and the gateway, or that name the request in question."""
@@ -111,7 +111,7 @@ def request_in_question(question: RequestHead, proxy: ForwardAuthProxy, path: st
     wrong = [name for name in named if name and len(fields.get(name, ())) != 1]
     if wrong:
         return f"{wrong[0]} is missing, or there are several"
-    if other := sorted(name for name in OTHER_WAYS if name in fields and name not in named):
+    if other := sorted(name for name in _OTHER_WAYS if name in fields and name not in named):
         return f"{other[0]} is a field of another proxy or of a client"
     if "transfer-encoding" in fields or fields.get("content-length", ["0"]) != ["0"]:
         return "a question has no body"

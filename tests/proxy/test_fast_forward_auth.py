@@ -67,7 +67,7 @@ QUESTION_LINES = (
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
     ": x",
 )
-_METHODS = (*("GET",) * 6, "HEAD", "POST", "DELETE", "OPTIONS", "TRACE", "get", "GET /x", "")
+METHODS = ("GET", "GET", "GET", "HEAD", "DELETE", "POST", "OPTIONS", "TRACE", "get", "GET /x", "")
 
 
 @pytest.fixture
@@ -96,20 +96,24 @@ def of(**changes: Any) -> Tenant:
 
 
 def asked(proxy: ForwardAuthProxy, choices: random.Random) -> bytes:
-    """Returns a question, mostly about a request of a signed-in user."""
-    plain = choices.random() < 0.5
-    lines = choices.sample(PLAIN_LINES if plain else (*LINES, *QUESTION_LINES), choices.choice((0, 1, 2, 3)))
-    value = choices.choice((VALUE, VALUE, OTHER) if plain else (VALUE, OTHER, "x" * 22 + "." + "y" * 43, "odd", ""))
+    """Returns a question about a request of a signed-in user, most with one part that is odd, some with several."""
+    odd = choices.choices(range(6), (3, 4, 2, 2, 1, 1), k=choices.choice((0, 1, 1, 1, 3)))
+    lines = choices.sample(PLAIN_LINES, choices.randrange(3))
+    lines += choices.sample((*LINES, *QUESTION_LINES), odd.count(0)) + choices.sample(QUESTION_LINES, odd.count(1))
+    value = choices.choice(("x" * 22 + "." + "y" * 43, "odd", "") if 4 in odd else (VALUE, VALUE, OTHER))
     cookies = [f"{NAME}={value}"] if value else []
-    cookies += choices.sample((f"token={TOKEN}", "a=b", "__Host-gateway-x=1", f"{NAME}=twice", "=x", "\xc3\xbc=1"), 1)
-    target = choices.choice(PLAIN_TARGETS if plain else TARGETS) + choices.choice(QUERIES)
-    method = choices.choice(_METHODS[:6] if plain else _METHODS)
-    host = HOST if plain else choices.choice((HOST,) * 9 + (HOST.upper(), "other.example", ""))
+    cookies += choices.sample((f"token={TOKEN}", "a=b", "__Host-gateway-x=1", "=x", "\xc3\xbc=1", "\xe9=1"), 1)
+    target = choices.choice((*TARGETS, *PLAIN_TARGETS) if 2 in odd else PLAIN_TARGETS)
+    target += choices.choice(QUERIES) if 2 in odd else ""
+    method = choices.choice(METHODS if 3 in odd else METHODS[:5])
+    host = choices.choice((HOST.upper(), f"{HOST}:443", "other.example", "", "a b") if 5 in odd else (HOST,))
     raw = question(proxy, target, (*lines, f"Cookie: {'; '.join(cookies)}"), method=method, host=host)
     for kept in (b"Connection: close\r\n", b"X-Forwarded-For: 192.0.2.7\r\n"):
         raw = raw.replace(kept, b"", choices.randrange(2))
-    if not plain and choices.random() < 0.2:
-        raw = raw.replace(b"/-/auth", choices.choice((b"/-/auth?", b"/-/auth/", b"/-/Auth", b"/-/auth/x")), 1)
+    if 5 in odd:
+        raw = raw.replace(
+            b"/-/auth", choices.choice((b"/-/auth?", b"/-/auth/", b"/-/Auth", b"/-/authx", b"/-/auth")), 1
+        )
     first, *rest = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")
     choices.shuffle(rest)
     body = b"aaaaa" if b"Content-Length: 5" in rest else b"0\r\n\r\n" if b"Transfer-Encoding: chunked" in rest else b""
@@ -162,6 +166,28 @@ async def test_two_users_on_one_connection_never_get_the_yes_of_each_other() -> 
             for value, token in tokens.items():
                 head, _ = await client.answer(about(server, value, f"/agent-manager/{number % 3}"))
                 assert field(head, "authorization") == [f"Bearer {token}"]
+
+
+@pytest.mark.attack("F13")
+async def test_a_yes_has_the_cookies_of_its_own_request_and_the_newest_token() -> None:
+    async with gateway(of(), trusted=("127.0.0.1",), forward_auth=NGINX) as server:
+        client, got = Client(server), []
+        for cookies in ("a=1", "a=2"):
+            head, _ = await client.answer(about(server, f"{VALUE}; {cookies}"))
+            got += field(head, "cookie")
+        server.sessions.known[VALUE] = session(tokens=replace(session().tokens, access="newest"))
+        head, _ = await client.answer(about(server, f"{VALUE}; a=2"))
+        got += field(head, "cookie")
+    assert got == [f"token={TOKEN}; a=1", f"token={TOKEN}; a=2", "token=newest; a=2"]
+
+
+@pytest.mark.attack("F13")
+async def test_a_peer_that_is_not_trusted_gets_no_yes(taken: Iterator[list[bytes]]) -> None:
+    heads = next(taken)
+    async with gateway(of(), trusted=("192.0.2.1",), forward_auth=NGINX) as server:
+        raw = about(server).replace(b"X-Forwarded-For: 192.0.2.7\r\n", b"")
+        assert [status_of(one) for one in await answered(server, raw)] == [404]
+    assert heads == []
 
 
 @pytest.mark.attack("F23")

@@ -16,6 +16,7 @@ from gateway.domain.session import Session
 from gateway.domain.tenant import AllowedUsers, IdentityDelivery, Route, Tenant, longest_match
 from gateway.proxy.authorization import Decision, Forward, authorize
 from gateway.proxy.forward_auth import IDENTITY, read_alike, request_in_question
+from gateway.proxy.headers import ORIGIN_WIDE
 from gateway.proxy.routing import find
 from gateway.web.request_check import InvalidRequest, RequestHead, check, refusal
 from tests.fixtures.asking_proxies import DEPLOY
@@ -466,6 +467,15 @@ def test_the_shipped_configuration_passes_on_every_field_for_the_app(file: str, 
     text = (DEPLOY / file).read_text().partition(begin)[2].partition(end)[0].lower()
     named = set(re.findall(r"[a-z-]+", text.replace("$upstream_http_", " ").replace("_", "-")))
     assert [name for name in IDENTITY if name.lower() not in named] == []
+
+
+@pytest.mark.parametrize(
+    "file", ["nginx/gateway-app.inc", "caddy/Caddyfile", "traefik/efcx-gateway.yaml", "envoy/envoy.yaml"]
+)
+def test_the_shipped_configuration_drops_every_field_of_an_app_for_the_whole_origin(file: str) -> None:
+    dropped = set(re.findall(r"[a-z][a-z-]+\*?", (DEPLOY / file).read_text().lower()))
+    groups = tuple(one.removesuffix("*") for one in dropped if one.endswith("*"))
+    assert [name for name in sorted(ORIGIN_WIDE) if name not in dropped and not name.startswith(groups)] == []
 
 
 def test_envoy_sends_the_gateway_every_field_on_which_a_decision_depends() -> None:
