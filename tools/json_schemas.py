@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema
 
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
+from gateway.settings.source.descriptions import DescribedSchema
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "config" / "schema"
 FILES: tuple[tuple[str, type[Any]], ...] = (
@@ -23,7 +23,7 @@ FILES: tuple[tuple[str, type[Any]], ...] = (
 )
 
 
-class _InOrder(GenerateJsonSchema):
+class _InOrder(DescribedSchema):
     """A set has no order, but the text of a schema must be the same each time."""
 
     def encode_default(self, dft: Any) -> Any:

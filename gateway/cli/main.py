@@ -47,6 +47,9 @@ def options(_version: Version = False) -> None:
 @app.command()
 def serve(config: Config = DEFAULT_CONFIG) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
+    import gc
+
+    gc.disable()  # what a start makes stays; `serve` collects once when it is complete
     from gateway.cli.serve import run
 
     raise typer.Exit(run(config))

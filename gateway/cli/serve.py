@@ -231,9 +231,10 @@ def prepare_loop(audit: Audit) -> None:
 
 
 def keep_for_good() -> None:
-    """Collect garbage once; what is left lives as long as the process, and no later collection looks at it."""
+    """Collect garbage, once what a start makes, which lives as long as the process and is never looked at again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from annotated_types import Interval
 
@@ -142,8 +142,6 @@ class Policy:
 
     `otp_expiry` is the key `otpExpiry` of `twoFAConfigs`, which has its bounds and its description from here.
     """
-
-    __pydantic_config__: ClassVar[Mapping[str, bool]] = {"use_attribute_docstrings": True}
 
     preset: str
     enabled: bool

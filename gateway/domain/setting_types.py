@@ -17,8 +17,8 @@ from annotated_types import Interval, MaxLen
 
 from gateway.domain import urls
 
-SECTION: Mapping[str, Any] = {"strict": True, "extra": "forbid", "use_attribute_docstrings": True}
-"""`__pydantic_config__` of a section: no conversion of types, no unknown key, docstrings as descriptions."""
+SECTION: Mapping[str, Any] = {"strict": True, "extra": "forbid"}
+"""`__pydantic_config__` of a section: no conversion of types, no unknown key."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _COOKIE_PATH = re.compile("/[ -:<-~]*")

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from functools import cached_property
 from gettext import GNUTranslations, NullTranslations
 from math import ceil
 from pathlib import Path
@@ -14,8 +15,6 @@ from typing import Self
 
 from babel import Locale
 from babel.dates import format_date, format_time, get_datetime_format
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 DOMAIN = "gateway"
@@ -146,7 +145,7 @@ def _load(folder: Path, code: str, zone: tzinfo | None) -> Language:
         own_name=(locale.get_display_name(code) or code).capitalize(),
         direction=locale.text_direction,
         locale=Locale.parse(_CONVENTIONS.get(code, code), sep="-"),
-        translations=_catalogue(source, code),
+        translations=_Catalogue(source, code),
         zone=zone,
     )
 
@@ -157,13 +156,37 @@ def _zone_name(moment: datetime) -> str:
     return f"UTC{name}" if name[:1] in ("+", "-") else name
 
 
-def _catalogue(source: Path, code: str) -> GNUTranslations:
-    compiled = source.with_suffix(".mo")
-    if compiled.is_file() and compiled.stat().st_mtime >= source.stat().st_mtime:
-        with compiled.open("rb") as file:
-            return GNUTranslations(file)
-    buffer = io.BytesIO()
-    with source.open("rb") as file:
-        write_mo(buffer, read_po(file, locale=code.replace("-", "_")))
-    buffer.seek(0)
-    return GNUTranslations(buffer)
+class _Catalogue(NullTranslations):
+    """The translations of one language, read at the first use: a start needs none of them."""
+
+    def __init__(self, source: Path, code: str) -> None:
+        super().__init__()
+        self._source = source
+        self._code = code
+
+    @cached_property
+    def _read(self) -> GNUTranslations:
+        compiled = self._source.with_suffix(".mo")
+        if compiled.is_file() and compiled.stat().st_mtime >= self._source.stat().st_mtime:
+            with compiled.open("rb") as file:
+                return GNUTranslations(file)
+        from babel.messages.mofile import write_mo  # noqa: PLC0415 - for a checkout; an installation has them compiled
+        from babel.messages.pofile import read_po  # noqa: PLC0415
+
+        buffer = io.BytesIO()
+        with self._source.open("rb") as file:
+            write_mo(buffer, read_po(file, locale=self._code.replace("-", "_")))
+        buffer.seek(0)
+        return GNUTranslations(buffer)
+
+    def gettext(self, message: str) -> str:
+        return self._read.gettext(message)
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return self._read.ngettext(msgid1, msgid2, n)
+
+    def pgettext(self, context: str, message: str) -> str:
+        return self._read.pgettext(context, message)
+
+    def npgettext(self, context: str, msgid1: str, msgid2: str, n: int) -> str:
+        return self._read.npgettext(context, msgid1, msgid2, n)

@@ -5,7 +5,6 @@ from gateway.domain.configuration import StoreSettings
 from gateway.domain.ports import Clock
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
-from gateway.store.redis import RedisStore
 
 
 def open_store(settings: StoreSettings, clock: Clock) -> Store:
@@ -17,5 +16,7 @@ def open_store(settings: StoreSettings, clock: Clock) -> Store:
     if scheme == "memory":
         return MemoryStore(clock)
     if scheme in {"redis", "rediss", "unix"}:
+        from gateway.store.redis import RedisStore  # noqa: PLC0415 - redis-py is large: not for a store in memory
+
         return RedisStore(url=settings.url.value, prefix=settings.prefix, timeout=settings.timeout, tls=settings.tls)
     raise errors.Misconfigured("store.url", "must begin with memory:, redis:, rediss: or unix:")

@@ -125,6 +125,12 @@ def test_the_help_option_imports_no_command() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
+@pytest.mark.parametrize("library", ["redis", "keycloak", "babel.messages"])
+def test_serve_imports_a_large_library_only_where_the_settings_need_it(library: str) -> None:
+    code = f"import sys, gateway.cli.serve; sys.exit({library!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
 @pytest.mark.attack("F28")
 def test_serve_never_imports_the_demo() -> None:
     code = "import sys, gateway.cli.serve; sys.exit(any(name.startswith('gateway.demo') for name in sys.modules))"

@@ -38,7 +38,7 @@ from gateway.settings.files.sms_http import SmsHttpSection
 from gateway.settings.files.web_services import WebServicesSection
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
-from gateway.settings.source.validation import Extended, Section
+from gateway.settings.source.validation import Section
 from gateway.settings.source.yaml_source import Path
 
 _MIXED_UP = (
@@ -75,7 +75,7 @@ SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OtpManagerSection(Extended, OtpManagerService, ServiceSection):
+class OtpManagerSection(OtpManagerService, ServiceSection):
     """EFCX's otp-manager, which makes, sends and verifies codes at the `Otp_Manager_Url` of each tenant."""
 
     __pydantic_config__ = SECTION
@@ -89,7 +89,7 @@ class OtpManagerSection(Extended, OtpManagerService, ServiceSection):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RsaSection(Extended, RsaOptions, ServiceSection):
+class RsaSection(RsaOptions, ServiceSection):
     """RSA Authentication Manager, called by its Authentication API."""
 
     __pydantic_config__ = SECTION
@@ -146,7 +146,7 @@ class RelaySection(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelSection(Extended, ChannelOptions):
+class ChannelSection(ChannelOptions):
     """One configured service for the delivery of codes."""
 
     __pydantic_config__ = SECTION

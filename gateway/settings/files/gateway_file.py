@@ -22,7 +22,7 @@ from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.files.sinch import SINCH_ENTRY
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import CredentialsSection, Resolver, SecretSource
-from gateway.settings.source.validation import Extended, Section
+from gateway.settings.source.validation import Section
 from gateway.settings.source.yaml_source import Document
 
 LEAST_TOKEN = 16
@@ -42,7 +42,7 @@ SocketAddress = Annotated[str, matching(_address, "^.*:[0-9]{1,5}$")]
 
 
 @dataclass(frozen=True, slots=True)
-class TlsByClient(Extended, TlsSettings):
+class TlsByClient(TlsSettings):
     """Trust and client certificate of outgoing connections, for all of them and for each kind."""
 
     __pydantic_config__ = SECTION
@@ -111,7 +111,7 @@ class OtpManagerServerSection(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayFile(Extended, GatewayOptions):
+class GatewayFile(GatewayOptions):
     """Settings of the process, and everything that all tenants share."""
 
     __pydantic_config__ = SECTION

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from gateway.domain.setting_types import SECTION, Origin, OwnPath
 from gateway.domain.tenant import Help, Look, Route, TenantOptions
 from gateway.settings.files.keycloak import KeycloakSection
-from gateway.settings.source.validation import Extended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatewaySection(Extended, TenantOptions):
+class GatewaySection(TenantOptions):
     """Everything for which EFCX has no key."""
 
     __pydantic_config__ = SECTION

@@ -15,7 +15,6 @@ from gateway.domain.urls import upstream
 from gateway.settings.files.service_section import ServiceSection, check_encryption
 from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.secret_refs import Resolver, SecretSource
-from gateway.settings.source.validation import Extended
 from gateway.settings.source.yaml_source import Path
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def _is_base64(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SinchSection(Extended, HttpService, ServiceSection):
+class SinchSection(HttpService, ServiceSection):
     """The Sinch Verification API, which makes, sends and checks the codes."""
 
     __pydantic_config__ = SECTION

@@ -20,7 +20,7 @@ from gateway.domain.urls import internal_host
 from gateway.settings.files.service_section import ServiceSection, check_encryption
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
-from gateway.settings.source.validation import Extended, Section
+from gateway.settings.source.validation import Section
 from gateway.settings.source.yaml_source import Path
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ Headers = Annotated[tuple[HeaderSection, ...], BeforeValidator(_written), Field(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SmsHttpSection(Extended, SmsOptions, ServiceSection):
+class SmsHttpSection(SmsOptions, ServiceSection):
     """An SMS gateway that is called by HTTP."""
 
     __pydantic_config__ = SECTION

@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from enum import Enum
+from functools import partial
 from math import ceil
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, Field, TypeAdapter, create_model
+from pydantic import AfterValidator, Field, create_model
 from pydantic.alias_generators import to_camel
 
 from gateway.domain.channel import KINDS_OF, Channel, ChannelType
@@ -33,6 +34,7 @@ from gateway.domain.web_services import WebServices
 from gateway.settings.features import Features
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.presets import DEFAULT, PRESETS, Preset
+from gateway.settings.source.descriptions import docstrings
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.validation import Section
 from gateway.settings.source.yaml_source import Path
@@ -73,6 +75,12 @@ def _ending(*words: str) -> Checked:
 def _words(*words: str | int) -> Any:
     """Tells an editor the words that the checks allow."""
     return Field(json_schema_extra={"enum": list(words)})
+
+
+def _describe(name: str, schema: dict[str, Any]) -> None:
+    """Gives a key the description of the field of `Policy` that it sets."""
+    if text := docstrings(Policy).get(name):
+        schema["description"] = text
 
 
 def _trust(days: int) -> int:
@@ -127,7 +135,6 @@ PATH_FIELDS = {
 _WITHOUT_KEY = {"preset", "enabled", "methods", "fallback", "contact_service", *PATH_FIELDS.values()}
 FIELDS: Mapping[str, str] = {to_camel(f.name): f.name for f in fields(Policy) if f.name not in _WITHOUT_KEY}
 """The field of `Policy` that each key sets: `otpExpiry` sets `otp_expiry`."""
-_POLICY_SCHEMA = TypeAdapter(Policy).json_schema()["properties"]
 _FORMS: Mapping[str, Any] = {
     **get_type_hints(Policy, include_extras=True),
     "on_no_contact": Annotated[str, _ending("register", "refuse")],
@@ -137,8 +144,7 @@ _FORMS: Mapping[str, Any] = {
 }
 """What the file may have for a field of `Policy`."""
 _POLICY_KEYS: dict[str, Any] = {
-    key: (_FORMS[name] | None, Field(None, description=_POLICY_SCHEMA[name].get("description")))
-    for key, name in FIELDS.items()
+    key: (_FORMS[name] | None, Field(None, json_schema_extra=partial(_describe, name))) for key, name in FIELDS.items()
 }
 _WithPolicyKeys: Any = create_model("_WithPolicyKeys", __base__=_MethodKeys, **_POLICY_KEYS)
 

@@ -9,7 +9,6 @@ from gateway.domain.web_services import ServiceSet, WebServices
 from gateway.settings.files.service_section import ServiceSection, check_encryption
 from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.secret_refs import Resolver
-from gateway.settings.source.validation import Extended
 from gateway.settings.source.yaml_source import Path
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebServicesSection(Extended, ServiceSection, WebServices):
+class WebServicesSection(ServiceSection, WebServices):
     """Three XML web services of one tenant's users."""
 
     __pydantic_config__ = SECTION

@@ -9,14 +9,12 @@ reports all faults.
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import is_dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
+from gateway.settings.source.descriptions import DescribedSchema
 from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.yaml_source import Path
 
@@ -28,32 +26,13 @@ _ROUNDS = 8
 class Section(BaseModel):
     """A section in which every key is known."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class ForeignSection(Section):
     """A section of EFCX's own object: keys that the gateway does not use are kept and ignored."""
 
     model_config = ConfigDict(extra="allow")
-
-
-class Extended:
-    """A section that adds keys to a dataclass of the domain.
-
-    Pydantic reads the docstrings of a class's own fields only; the JSON Schema takes the others from the base class.
-    It has the added keys first.
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> JsonSchemaValue:
-        found: JsonSchemaValue = handler(schema)
-        properties = handler.resolve_ref_schema(found)["properties"]
-        for base in filter(is_dataclass, cls.__mro__[1:]):
-            for key, about in TypeAdapter(base).json_schema()["properties"].items():
-                properties[key] = {**about, **properties.pop(key)}
-        return found
 
 
 def salvage(
@@ -70,7 +49,7 @@ def salvage(
             return file.validate_json(json.dumps(rest))
         except ValidationError as error:
             if turn == 0:
-                report.invalid(error, file.json_schema())
+                report.invalid(error, file.json_schema(schema_generator=DescribedSchema))
             for detail in error.errors(include_url=False, include_input=False):
                 path = detail["loc"]
                 if path in stand_ins:
