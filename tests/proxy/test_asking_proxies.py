@@ -1,4 +1,4 @@
-"""A real nginx, Caddy and Traefik with the shipped configurations: what reaches the app, and what the browser."""
+"""Real proxies with the shipped configurations: what reaches the app, and what the browser."""
 
 import asyncio
 import ssl
@@ -24,9 +24,9 @@ from tests.fixtures.proxy_server import ProxyServer, gateway, session, tenant
 from tests.fixtures.upstream import EchoUpstream
 
 pytestmark = [pytest.mark.row("GW-04"), pytest.mark.attack("F13")]
-NGINX, TRAEFIK, CADDY, _ENVOY = ForwardAuthProxy
-HERE = (NGINX, CADDY, *((TRAEFIK,) if asking_proxies.has_traefik() else ()))
-"""Traefik is tested where it is installed; CI does not have it."""
+NGINX, TRAEFIK, CADDY, ENVOY = ForwardAuthProxy
+HERE = (NGINX, CADDY, *(proxy for proxy in (TRAEFIK, ENVOY) if asking_proxies.has(proxy.value)))
+"""Traefik and Envoy are tested where they are installed; CI has neither."""
 OWN = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 PAGE = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html"}
 EVIL = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Origin": "https://evil.example"}
@@ -46,6 +46,18 @@ FORGED = (
     "Forwarded",
     "X-Real-IP",
     "X-HTTP-Method-Override",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-Access-Token",
+    "X-Username",
+    "X-User",
+    "X-Client-IP",
+    "True-Client-IP",
+    "X-Cluster-Client-IP",
+    "CF-Connecting-IP",
+    "Fastly-Client-IP",
 )
 EVERY = frozenset(IdentityDelivery)
 SESSION = {user: f"{'t' * 22}.{user.ljust(43, 'x')}" for user in ("anna", "ben")}
@@ -106,12 +118,14 @@ def ports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
     with ExitStack() as running:
-        if request.param is CADDY:
-            running.enter_context(asking_proxies.caddy(folder, port=port, gateway=of_gateway, app=of_app))
+        plain = request.param in (CADDY, ENVOY)
+        if plain:
+            run_plain = asking_proxies.caddy if request.param is CADDY else asking_proxies.envoy
+            running.enter_context(run_plain(folder, port=port, gateway=of_gateway, app=of_app))
         else:
             run = asking_proxies.nginx if request.param is NGINX else asking_proxies.traefik
             running.enter_context(run(folder, port=port, gateway=of_gateway, app=of_app, authority=authority))
-        scheme = "http" if request.param is CADDY else "https"
+        scheme = "http" if plain else "https"
         yield Ports(request.param, f"{scheme}://{asking_proxies.HOST}:{port}", of_gateway, of_app, trust)
 
 
@@ -307,7 +321,7 @@ async def test_a_service_worker_that_the_app_may_not_have_is_unregistered(site: 
 
 async def test_without_a_gateway_no_request_reaches_an_app(site: Site) -> None:
     await site.server.runner.cleanup()
-    assert (await site.ask("/agent-manager/b", "anna")).status in (500, 502)
+    assert (await site.ask("/agent-manager/b", "anna")).status >= 500
     assert site.app.requests == []
 
 
