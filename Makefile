@@ -13,6 +13,8 @@ MUTATIONS ?= 200
 EXAMPLES ?= 1000
 ACTIONS ?= 200000
 REQUESTS ?= 20000
+PYTHON2 ?= python2.7
+CASES ?= *
 HEAVY = slow or browser or keycloak
 
 help:
@@ -61,6 +63,10 @@ attacks: $(VENV)/.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -q -m attacks
 	@nice -n 10 $(BIN)/python -m tests.attacks.random_requests $(REQUESTS) $(SEED)
 
+## make autobahn   the Autobahn|Testsuite with and without the gateway (PYTHON2=… with pip; CASES="1.*,5.*"; half an hour)
+autobahn: $(VENV)/.stamp
+	@$(BIN)/python -m tests.proxy.autobahn "$(PYTHON2)" "$(CASES)"
+
 ## make test       all tests; missing real parts are named
 test: $(VENV)/.stamp
 	@$(BIN)/python -m tests.fixtures.keycloak_build
@@ -106,4 +112,4 @@ lock:
 	$(COMPILE) --constraint requirements.lock pyproject.toml -o requirements.runtime.lock
 	printf 'hatchling\nbabel\n' | $(COMPILE) --no-annotate --constraint requirements.lock - -o requirements.build.lock
 
-.PHONY: help demo check test-fast coverage mutations attacks test-random test rows bench trace keycloak venv lock
+.PHONY: help demo check test-fast coverage mutations attacks test-random autobahn test rows bench trace keycloak venv lock

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from gateway.domain.ports import Random
 from gateway.proxy.session_stream import OpenStreams, SessionStream
+from gateway.proxy.upstream_connection import unread
 from gateway.proxy.websocket_frames import GOING_AWAY, SESSION_ENDED, WebSocketFrames, close_frame
 
 READ = 32 * 1024
@@ -184,6 +185,11 @@ class _Side(asyncio.BufferedProtocol):
             self._other.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self._splice.open:  # a write failed; the last words here may be a close frame
+            for data in unread(self.transport):
+                self.passed(data)
+                if self._other.get_write_buffer_size():
+                    break
         self._splice.lost(self)
 
 

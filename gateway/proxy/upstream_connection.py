@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -70,6 +71,18 @@ class UpstreamResponse:
     def all(self, name: str) -> tuple[str, ...]:
         """The values of every field named `name` (lower case)."""
         return tuple(value for key, value in self.fields if key.lower() == name)
+
+
+def unread(transport: asyncio.Transport) -> Iterator[bytes]:
+    """The bytes that arrived before a write failed; call it in `connection_lost`, when the socket is not closed yet.
+
+    What arrived by TLS cannot be read any more.
+    """
+    if transport.get_extra_info("ssl_object") is not None:
+        return
+    with suppress(OSError):
+        while data := os.read(transport.get_extra_info("socket").fileno(), READ):
+            yield data
 
 
 class AnswerReader(Protocol):
@@ -371,19 +384,12 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.resume_writing()
 
     def _read_rest(self) -> None:
-        """Read an answer that arrived before a write failed: an app may refuse a body and close.
-
-        The transport has not closed the socket yet. What arrived by TLS cannot be read any more.
-        """
+        """Read an answer that arrived before a write failed: an app may refuse a body and close."""
         assert self._transport is not None  # noqa: S101 - for the type checker
-        if self._transport.get_extra_info("ssl_object") is not None:
-            return
-        with suppress(OSError):
-            while self._error is None and not self._complete and self._held < MAX_HEAD:
-                data = os.read(self._transport.get_extra_info("socket").fileno(), READ)
-                if not data:
-                    return
-                (self._hold if self.switched else self._parse)(data)
+        for data in unread(self._transport):
+            (self._hold if self.switched else self._parse)(data)
+            if self._error is not None or self._complete or self._held >= MAX_HEAD:
+                return
 
     def _ended(self, why: str) -> None:
         if self.switched or (self._answer is not None and self._until_close):
