@@ -58,10 +58,11 @@ test-random: $(VENV)/.stamp
 	$(BIN)/python -m tests.login.random_machine $(ACTIONS) $$seed && \
 	$(BIN)/python -m tests.login.random_logins $(REQUESTS) $$seed
 
-## make attacks    hostile tests, then REQUESTS=… changed requests against a gateway process (SEED=…)
+## make attacks    hostile tests, then REQUESTS=… changed requests to a gateway process, 50 times as many in memory (SEED=…)
 attacks: $(VENV)/.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -q -m attacks
 	@nice -n 10 $(BIN)/python -m tests.attacks.random_requests $(REQUESTS) $(SEED)
+	@nice -n 10 $(BIN)/python -m tests.attacks.mutated_requests $$(($(REQUESTS) * 50)) $(SEED)
 
 ## make autobahn   the Autobahn|Testsuite with and without the gateway (PYTHON2=… with pip; CASES="1.*,5.*"; half an hour)
 autobahn: $(VENV)/.stamp

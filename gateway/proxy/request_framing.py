@@ -41,7 +41,7 @@ class RequestFraming:
         self._searched = 0
         self.state = FramingState.HEAD
         self.head_alone = False
-        """Whether the last head has no body."""
+        """Whether the head that was taken last is whole and has no body."""
         self._left = 0
         self._chunks = _Chunks()
 
@@ -95,7 +95,7 @@ class RequestFraming:
     def go_on(self) -> None:
         """Let the next request pass, because the one before it is answered."""
         if self.state is FramingState.WHOLE:
-            self.state = FramingState.HEAD
+            self.state, self.head_alone = FramingState.HEAD, False
             self._begin()
 
     def open(self) -> None:

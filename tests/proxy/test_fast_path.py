@@ -182,6 +182,18 @@ async def test_pipelined_requests_are_answered_in_their_order(raw_upstream: RawU
     assert [body_of(answer) for answer in answers] == [b"0", b"1", b"own page", b"2"]
 
 
+@pytest.mark.attack("D1")
+async def test_a_head_whose_last_line_is_cut_short_after_another_request_reaches_no_app(
+    raw_upstream: RawUpstream,
+) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        reader, writer = await server.connect()
+        first = await one(reader, writer, plain(VALUE) + plain(VALUE, "/agent-manager/cut")[:-2] + b"X\n")
+        second = await reader.readuntil(b"\r\n\r\n")
+    assert (status_of(first), status_of(second)) == (200, 400)
+    assert b"cut" not in raw_upstream.received
+
+
 SEGMENT = st.sampled_from(
     [
         "agent-manager",

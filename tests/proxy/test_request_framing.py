@@ -89,3 +89,15 @@ def test_after_a_protocol_upgrade_all_bytes_are_forwarded() -> None:
     assert inbound.take() == b"\x81\x00"
     inbound.add(b"GET" * 1000)
     assert inbound.take() == b"GET" * 1000
+
+
+@pytest.mark.attack("D1")
+@pytest.mark.parametrize(
+    "odd", [b"GET / HTTP/1.1\r\nHost: a\r\nX\n", b"\xdb / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\n\n"]
+)
+def test_after_a_request_without_a_body_bytes_that_are_no_whole_head_are_not_taken_for_one(odd: bytes) -> None:
+    inbound = RequestFraming(1000)
+    inbound.add(GET + odd)
+    assert (inbound.take(), inbound.head_alone) == (GET, True)
+    inbound.go_on()
+    assert (inbound.take(), inbound.head_alone) == (odd, False)
