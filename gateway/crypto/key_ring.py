@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gateway.domain.ports import Random
 
 _FORMAT = b"\x01"
-_NONCE = 12
+_NONCE, _TAG = 12, 16
 KEY_BYTES = 32
 ID_BYTES = 4
 
@@ -111,6 +111,11 @@ class Sealer:
     def uses_newest(self, sealed: str) -> bool:
         """Whether the text `sealed`, which opens, was sealed by the newest key."""
         return key_of(_start(sealed)) == self._newest.hex()
+
+
+def seal_of(sealed: bytes) -> bytes:
+    """What no two sealed values have in common: the nonce and the tag of one."""
+    return sealed[1 + ID_BYTES :][:_NONCE] + sealed[-_TAG:]
 
 
 def key_of(sealed: bytes) -> str:

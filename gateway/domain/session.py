@@ -94,8 +94,10 @@ class Session:
         """
         if self.routes is not None and path not in self.routes:
             return False
+        if self.satisfied is Satisfied.PROVED or not tenant.policy.enabled:
+            return True
         asks = any(route.path == path and route.second_factor is RouteFactor.REQUIRED for route in tenant.routes)
-        return not (tenant.policy.enabled and asks) or self._suffices(tenant.policy, tenant.keycloak)
+        return not asks or self._suffices(tenant.policy, tenant.keycloak)
 
     def _suffices(self, policy: Policy, access: KeycloakAccess) -> bool:
         """Whether the reason why no factor was asked still holds today; an unknown reason does not."""
@@ -106,4 +108,4 @@ class Session:
             DecidedBy.OPTIONAL_AND_NONE.value: policy.enrolment is EnrolmentRule.OPTIONAL,
             DecidedBy.VERIFIED_IN_SESSION.value: policy.skip_when_verified,
         }
-        return self.satisfied is Satisfied.PROVED or holds.get(self.rule, False)
+        return holds.get(self.rule, False)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import cast
 
 from gateway.domain.configuration import Configuration
-from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock, Random
 from gateway.domain.session import Session
 from gateway.domain.tasks import BackgroundTasks
@@ -153,9 +152,7 @@ class FastConnection:
         session = self._path.sessions.held(reads.cookies.tenant, reads.cookies.place)
         if session is not None:
             return self._begin(session)
-        self._under_way = True
-        self._path.tasks.start(self._ask(reads.cookies, self._begin), "session of a request")
-        return True
+        return self._ask(reads.cookies, self._begin)
 
     def _take_question(self, questions: Questions, head: bytes) -> bool:
         """Take a question of another proxy, which has no body either."""
@@ -165,9 +162,8 @@ class FastConnection:
         session = self._path.sessions.held(reads.cookies.tenant, reads.cookies.place)
         if session is not None:
             return self._say_yes(session)
-        self._head, self._under_way = head, True
-        self._path.tasks.start(self._ask(reads.cookies, self._say_yes), "session of a question")
-        return True
+        self._head = head
+        return self._ask(reads.cookies, self._say_yes)
 
     def _say_yes(self, session: Session) -> bool:
         """Answer a question; False: the user may not make the request."""
@@ -186,21 +182,24 @@ class FastConnection:
         self._loop.call_soon(self._answered, closes)
         return True
 
-    async def _ask(self, cookies: Cookies, begin: Callable[[Session], bool]) -> None:
-        """Ask the store for a session of which no copy is here."""
-        try:
-            session = await self._path.sessions.current(cookies.tenant, cookies.value)
-        except GatewayError:
-            session = None  # the application asks again, and tells the user
-        except BaseException:
+    def _ask(self, cookies: Cookies, begin: Callable[[Session], bool]) -> bool:
+        """Ask the store for a session of which no copy is here; `begin` takes it."""
+
+        def found(session: Session | None) -> None:
+            if not self._under_way:
+                return  # the client is gone
             self._under_way = False
-            self._transport.abort()
-            raise
-        if not self._under_way:
-            return  # the client is gone
-        self._under_way = False
-        if session is None or not begin(session):
-            self._give_to_application(None)
+            try:
+                begun = session is not None and begin(session)
+            except BaseException:
+                self._transport.abort()
+                raise
+            if not begun:
+                self._give_to_application(None)  # it asks again, and tells the user
+
+        self._under_way = True
+        self._path.sessions.ask(cookies.tenant, cookies.place, found)
+        return True
 
     def _begin(self, session: Session) -> bool:
         """Send the request; False: the user may not make it."""

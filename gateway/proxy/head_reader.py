@@ -27,14 +27,10 @@ _VERSION = b"HTTP/1.1"
 class Cookies:
     """What the `Cookie` field of a request means."""
 
-    __slots__ = ("kept", "place", "tenant", "token", "value")
+    __slots__ = ("kept", "place", "tenant", "token")
 
-    def __init__(
-        self, tenant: Tenant, value: str, place: SessionKey, *, token: str | None, kept: tuple[str, ...]
-    ) -> None:
+    def __init__(self, tenant: Tenant, place: SessionKey, *, token: str | None, kept: tuple[str, ...]) -> None:
         self.tenant = tenant
-        self.value = value
-        """Of the session cookie."""
         self.place = place
         self.token = token
         """The value of the token cookie."""
@@ -50,10 +46,10 @@ class Cookies:
         found = cookies.read((text,))
         value = found.get(cookies.name_of(Cookie.SESSION, tenant))
         place = of_cookie(tenant.id, value) if value else None
-        if value is None or place is None:
+        if place is None:
             return None
         kept = headers.kept_cookies((text,), tenant)
-        return cls(tenant, value, place, token=found.get(tenant.token_cookie.name), kept=kept)
+        return cls(tenant, place, token=found.get(tenant.token_cookie.name), kept=kept)
 
 
 class HeadReader:

@@ -8,6 +8,7 @@ connection fields stay its own, and so does what acts on the whole origin (`ORIG
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
 from gateway.domain.session import Session
@@ -19,6 +20,8 @@ from gateway.web.security_headers import HSTS
 
 HeaderFields = tuple[tuple[str, str], ...]
 FORWARDED_FOR = "X-Forwarded-For"
+_LONGEST_NAME = 64
+"""Characters of the longest name of a cookie whose reading is remembered."""
 
 _HOP_BY_HOP = frozenset(
     [
@@ -329,10 +332,16 @@ def kept_cookies(values: Iterable[str], tenant: Tenant) -> tuple[str, ...]:
 
 def _is_own_cookie(name: str, tenant: Tenant) -> bool:
     """Whether some server could read `name` as one of ours: PHP decodes names, others trim or fold them."""
+    judge = _reads_as_own if len(name) <= _LONGEST_NAME else _reads_as_own.__wrapped__
+    return judge(name, tenant.token_cookie.name)
+
+
+@lru_cache(maxsize=1024)
+def _reads_as_own(name: str, token_cookie: str) -> bool:
     key = _ODD.sub("-", unquote(name).strip().strip('"').lower())
     for prefix in ("--host-http-", "--host-", "--secure-", "--http-"):  # the longer one before its beginning
         key = key.removeprefix(prefix)
-    return key.startswith(_OURS) or key == _ODD.sub("-", tenant.token_cookie.name.lower())
+    return key.startswith(_OURS) or key == _ODD.sub("-", token_cookie.lower())
 
 
 def _ascii(text: str, *, keep_commas: bool = True) -> str:

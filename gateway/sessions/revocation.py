@@ -77,6 +77,10 @@ class Revocation:
         """Ids of the sessions with a live stream on this replica."""
         return tuple({*self._streams, *(one for _, live in self._listeners.values() for one in live())})
 
+    def has_ended(self, session_id: str) -> bool:
+        """Whether the streams of the session were closed here a short time ago: a record read before is out of date."""
+        return session_id in self._ended
+
     async def ended(self, place: SessionKey, session_id: str) -> None:
         """Inform every replica that the session has ended; its record must be removed first."""
         self.end_here(place, session_id)

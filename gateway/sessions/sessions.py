@@ -26,7 +26,7 @@ from gateway.domain.user import User
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import SessionEnded, TokenEndpoint
 from gateway.observe.audit import Audit, AuditEvent, utc_time
-from gateway.sessions.cache import COPIES_COUNT, ReissuedIds, SessionCache, SessionRecord
+from gateway.sessions.cache import COPIES_COUNT, MOST, ReissuedIds, SessionCache, SessionRecord
 from gateway.sessions.pending_sign_outs import PendingSignOuts
 from gateway.sessions.refresh import TokenRefresh, due, due_at
 from gateway.sessions.revocation import Revocation
@@ -86,7 +86,7 @@ class Sessions:
         self._configuration = configuration
         self._audit = audit
         self._tasks = tasks
-        self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=SessionRecord)
+        self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=SessionRecord, most=MOST)
         self._ended = Records(store=store, sealer=sealer, clock=clock, name="session-idle", of=EndedIdle)
         self._index = UserIndex(store=store, sealer=sealer, clock=clock)
         self._ids = ReissuedIds()
@@ -151,6 +151,25 @@ class Sessions:
         """
         copy = self._copies.get(place)
         return copy.session if copy and place.tenant == tenant.id else None
+
+    def ask(self, tenant: Tenant, place: SessionKey, found: Callable[[Session | None], None]) -> None:
+        """Call `found` with the session at `place`, later, if its record in the store is enough to serve a request.
+
+        None says nothing of the session: the caller awaits `current`.
+        """
+        mark, used_at = self._copies.mark(), self._uses.unstored(place)
+
+        def answered(kept: SessionRecord | None) -> None:
+            if kept is None or kept.session.tenant != tenant.id:
+                return found(None)
+            kept, now = self._seen(place, kept, used_at), self._clock.now()
+            if place in self._leaving or self._revocation.has_ended(kept.session.id):
+                return found(None)
+            if _over(tenant, kept.session, now) or due(kept, now):
+                return found(None)
+            return found(self._served(tenant, place, kept, mark))
+
+        self._records.ask(tenant.id, place.key, answered)
 
     async def ended_idle(self, tenant: Tenant, cookie_value: str) -> bool:
         """Whether the session of this cookie ended at its idle limit, for the sign-in page to say so."""
@@ -289,8 +308,7 @@ class Sessions:
         kept = await self._records.read(tenant.id, place.key)
         if kept is None or kept.session.tenant != tenant.id:
             return None
-        self._ids.note(place, kept.session.id)
-        kept, now = used(kept, max(used_at, self._uses.unstored(place))), self._clock.now()
+        kept, now = self._seen(place, kept, used_at), self._clock.now()
         if reason := _over(tenant, kept.session, now):
             await self._end(_entry(kept.session, place), reason)
             if reason == _IDLE:
@@ -305,6 +323,15 @@ class Sessions:
             if answer is None:
                 return None
             kept = answer
+        return self._served(tenant, place, kept, mark)
+
+    def _seen(self, place: SessionKey, kept: SessionRecord, used_at: float) -> SessionRecord:
+        """The record that was read, with a use that was not stored when the reading began, or is not now."""
+        self._ids.note(place, kept.session.id)
+        return used(kept, max(used_at, self._uses.unstored(place)))
+
+    def _served(self, tenant: Tenant, place: SessionKey, kept: SessionRecord, mark: int) -> Session:
+        """The session for a request, whose use is noted."""
         kept = self._uses.note(tenant, place, kept)
         if place not in self._leaving:
             self._copies.put(place, kept, mark, until=_sure_until(tenant, kept))

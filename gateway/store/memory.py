@@ -7,7 +7,7 @@ removes what has expired by the injected clock. A restart loses everything, incl
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -39,6 +39,10 @@ class MemoryStore:
 
     async def get(self, key: str) -> bytes | None:
         return self._live().get(key)
+
+    def ask(self, key: str, answered: Callable[[bytes | None], None]) -> None:
+        value = None if self._closed else self._live().get(key)
+        asyncio.get_running_loop().call_soon(answered, value)
 
     async def set(self, key: str, value: bytes, ttl: float) -> None:
         self._live()

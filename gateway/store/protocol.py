@@ -11,7 +11,7 @@ has expired.
 Every verb raises `errors.Unreachable` if the store does not respond in time; the operation may still have taken effect.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -23,6 +23,12 @@ class Store(Protocol):
 
     async def get(self, key: str) -> bytes | None:
         """The value of `key`, or None."""
+
+    def ask(self, key: str, answered: Callable[[bytes | None], None]) -> None:
+        """Call `answered` with the value of `key`, later and without a task.
+
+        It only confirms: None means that there is no value, or that the store does not respond. `get` tells which.
+        """
 
     async def set(self, key: str, value: bytes, ttl: float) -> None:
         """Write `key`, whether it has a value or not."""

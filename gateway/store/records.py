@@ -8,17 +8,20 @@ A change is a compare-and-swap loop: on a write conflict, the record is read aga
 """
 
 import asyncio
-import json
 import random
+import re
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gateway.crypto.key_ring import Sealer, Unopenable
+from gateway.crypto.key_ring import Sealer, Unopenable, seal_of
 from gateway.domain import errors
 from gateway.domain.ports import Clock
 from gateway.store.locks import LocalLocks
@@ -32,7 +35,13 @@ PAUSE, LONGEST_PAUSE = 0.001, 0.05
 pause, a replica nearer to the store would always win."""
 MARGIN = 60.0
 """Seconds for which the store keeps a record beyond its expiry."""
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII)
 _log = structlog.get_logger(__name__)
+
+
+@lru_cache(maxsize=256)
+def _quoted(tenant: str) -> str:
+    return quote(tenant, safe="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +68,14 @@ class _Envelope(BaseModel, Generic[T]):
 
 
 class Records(Generic[T]):
-    """Records of the frozen dataclass `of` under the name `name`.
+    """Records of the frozen dataclass `of` under the name `name`. The last `most` that `ask` found stay opened.
 
     Increase `schema` when a field changes its meaning: a record with another number reads as None.
     """
 
-    def __init__(self, *, store: Store, sealer: Sealer, clock: Clock, name: str, of: type[T], schema: int = 1) -> None:
+    def __init__(
+        self, *, store: Store, sealer: Sealer, clock: Clock, name: str, of: type[T], schema: int = 1, most: int = 0
+    ) -> None:
         self._store = store
         self._sealer = sealer
         self._clock = clock
@@ -72,12 +83,24 @@ class Records(Generic[T]):
         self._schema = schema
         self._envelope = _Envelope[of]  # type: ignore[valid-type]  # pydantic makes the class at run time
         self._turns = LocalLocks()
+        self._most = most
+        self._asked: OrderedDict[str, tuple[bytes, _Envelope[T]]] = OrderedDict()
 
     async def read(self, tenant: str, key: str | RecordKey) -> T | None:
         """The value, or None."""
         place, context = self._place(tenant, key)
         found = self._opened(context, await self._store.get(place))
         return found.value if found else None
+
+    def ask(self, tenant: str, key: str | RecordKey, found: Callable[[T | None], None]) -> None:
+        """Call `found` with the value, later: None if there is none, or if the store does not respond (`Store.ask`)."""
+        place, context = self._place(tenant, key)
+
+        def answered(sealed: bytes | None) -> None:
+            opened = self._opened_before(context, sealed) if sealed else None
+            found(opened.value if opened else None)
+
+        self._store.ask(place, answered)
 
     async def add(self, tenant: str, key: str | RecordKey, value: T, expires_at: float) -> bool:
         """Write only if there is no readable record; whether it was written."""
@@ -131,8 +154,9 @@ class Records(Generic[T]):
     def _place(self, tenant: str, key: str | RecordKey) -> tuple[str, str]:
         """The record's key in the store, and the context for which its value is sealed."""
         key = key if isinstance(key, RecordKey) else RecordKey(key)
-        place = f"{self._name}:{{{quote(tenant, safe='')}/{quote(key.tag, safe='')}}}:{key.rest}"
-        return place, json.dumps([place, tenant])
+        tag = key.tag if _PLAIN.fullmatch(key.tag) else quote(key.tag, safe="")
+        place = f"{self._name}:{{{_quoted(tenant)}/{tag}}}:{key.rest}"
+        return place, f"[{encode_basestring_ascii(place)}, {encode_basestring_ascii(tenant)}]"  # as `json.dumps` does
 
     def _sealed(self, context: str, value: T, expires_at: float) -> tuple[bytes, float]:
         envelope = self._envelope(schema_number=self._schema, expires_at=expires_at, value=value)
@@ -152,6 +176,21 @@ class Records(Generic[T]):
             _log.warning("record_of_another_schema", record=self._name)
             return None
         return found if found.expires_at > self._clock.now() else None
+
+    def _opened_before(self, context: str, sealed: bytes) -> "_Envelope[T] | None":
+        """As `_opened`, but while the same bytes are there, the value is the same object."""
+        mark = seal_of(sealed)
+        known = self._asked.get(context)
+        if known is not None and known[0] == mark and known[1].expires_at > self._clock.now():
+            self._asked.move_to_end(context)
+            return known[1]
+        opened = self._opened(context, sealed)
+        if opened is not None and self._most:
+            self._asked[context] = mark, opened
+            self._asked.move_to_end(context)
+            if len(self._asked) > self._most:
+                self._asked.popitem(last=False)
+        return opened
 
     def _conflict(self) -> errors.Conflict:
         return errors.Conflict(f"record {self._name}", "changed by others too often")

@@ -7,7 +7,7 @@ before each use. So the next call reaches a server that is up again.
 """
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from hashlib import sha1
@@ -82,6 +82,11 @@ class RedisStore:
 
     async def get(self, key: str) -> bytes | None:
         return cast("bytes | None", await self._send("GET", self._prefix + key))
+
+    def ask(self, key: str, answered: Callable[[bytes | None], None]) -> None:
+        self._pipeline.ask(
+            lambda found: answered(found if isinstance(found, bytes) else None), "GET", self._prefix + key
+        )
 
     async def set(self, key: str, value: bytes, ttl: float) -> None:
         await self._send("SET", self._prefix + key, value, "PX", _milliseconds(ttl))

@@ -21,6 +21,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway.domain.tasks import end
 
 _INCOMPLETE = object()
+Answered = Callable[[Any], None]
+"""Takes an answer of the server, or an error."""
 
 
 class RedisPipeline:
@@ -42,7 +44,20 @@ class RedisPipeline:
         link = self._link
         if link is None or not link.usable:
             link = await self._opened()
-        return await link.ask(pack_command(command))  # type: ignore[arg-type]  # a tuple of any length
+        return await link.call(command)
+
+    def ask(self, answered: "Answered", *command: str | bytes | int) -> None:
+        """Call `answered` with the answer to a command, or with the error; never within this call."""
+        link = self._link
+        if link is not None and link.usable:
+            link.ask(command, answered)
+            return
+        opening = asyncio.ensure_future(self.call(*command))  # the connection that it waits for keeps it
+        opening.add_done_callback(
+            lambda done: answered(
+                RedisConnectionError("closed") if done.cancelled() else done.exception() or done.result()
+            )
+        )
 
     def renew(self) -> None:
         """Let the next call connect again; the calls that wait now still receive their answers."""
@@ -103,24 +118,37 @@ class _Link(asyncio.Protocol):
         self._reader = Reader(
             protocolError=InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_INCOMPLETE
         )
-        self._waiting: deque[tuple[asyncio.Future[object], float]] = deque()
+        self._waiting: deque[tuple[Answered, float]] = deque()
         self._unsent: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self.usable = True
         self.lost = self._loop.create_future()
         writer.transport.set_protocol(self)
 
-    def ask(self, command: bytes) -> "asyncio.Future[object]":
+    def call(self, command: tuple[str | bytes | int, ...]) -> "asyncio.Future[object]":
         """The answer to `command`, to be awaited."""
-        answer = self._loop.create_future()
+        answer: asyncio.Future[object] = self._loop.create_future()
+
+        def answered(found: object) -> None:
+            if answer.done():  # its caller was cancelled
+                return
+            if isinstance(found, Exception):
+                answer.set_exception(found)
+            else:
+                answer.set_result(found)
+
+        self.ask(command, answered)
+        return answer
+
+    def ask(self, command: tuple[str | bytes | int, ...], answered: Answered) -> None:
+        """Call `answered` with the answer to `command`, or with an error."""
         if not self._unsent:
             self._loop.call_soon(self._send)
-        self._unsent.append(command)
+        self._unsent.append(pack_command(command))  # type: ignore[arg-type]  # a tuple of any length
         until = self._loop.time() + self._timeout
-        self._waiting.append((answer, until))
+        self._waiting.append((answered, until))
         if self._timer is None:
             self._timer = self._loop.call_at(until, self._check_time)
-        return answer
 
     def retire(self) -> None:
         """Close the connection after the answers that are still due."""
@@ -136,11 +164,9 @@ class _Link(asyncio.Protocol):
         if self._timer:
             self._timer.cancel()
         while self._waiting:
-            answer, _ = self._waiting.popleft()
-            if not answer.done():
-                own = type(error)(*error.args)  # each caller adds its traceback
-                own.__cause__ = error.__cause__
-                answer.set_exception(own)
+            own = type(error)(*error.args)  # each caller adds its traceback
+            own.__cause__ = error.__cause__
+            self._tell(own)
 
     def data_received(self, data: bytes) -> None:
         """Give the answers to their calls, in order."""
@@ -151,17 +177,19 @@ class _Link(asyncio.Protocol):
                     continue
                 if not self._waiting:
                     raise InvalidResponse("the server sent more than it was asked for")
-                answer, _ = self._waiting.popleft()
-                if answer.done():  # its caller was cancelled
-                    continue
-                if isinstance(found, Exception):
-                    answer.set_exception(found)
-                else:
-                    answer.set_result(found)
+                self._tell(found)
         except InvalidResponse as error:
             self.fail(error)
         if not self.usable and not self._waiting:
             self._writer.transport.close()
+
+    def _tell(self, found: object) -> None:
+        """Give an answer to the first call that waits; an error of its own must not fail the others."""
+        answered, _ = self._waiting.popleft()
+        try:
+            answered(found)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "an answer of Redis was not taken", "exception": error})
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by the server or by `fail` and `retire`."""

@@ -86,6 +86,9 @@ def read(cookie_headers: Iterable[str]) -> dict[str, str]:
         for name, equals, value in [pair.partition("=")]
         if equals
     ]
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
     times = Counter([name for name, _ in pairs])
     return {name: value for name, value in pairs if times[name] == 1}
 

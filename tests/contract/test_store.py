@@ -50,6 +50,17 @@ async def test_an_unwritten_key_reads_none(store: Store) -> None:
     assert await store.get("k") is None
 
 
+@pytest.mark.parametrize("value", [None, b"", bytes(range(256))])
+async def test_a_question_is_answered_later_with_the_value(store: Store, value: bytes | None) -> None:
+    if value is not None:
+        await store.set("k", value, 60)
+    found: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+    store.ask("k", found.set_result)
+    assert not found.done()
+    async with asyncio.timeout(10):
+        assert await found == value
+
+
 async def test_set_replaces_the_previous_value(store: Store) -> None:
     await store.set("k", b"1", 60)
     await store.set("k", b"2", 60)

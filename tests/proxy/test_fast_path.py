@@ -4,12 +4,14 @@ import asyncio
 import hashlib
 import random
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.domain.session import Session
 from gateway.domain.tenant import Route, Tenant, Timeouts
 from gateway.proxy import routing
 from gateway.proxy.connection_limits import FAST_PATH
@@ -96,6 +98,56 @@ async def test_every_other_request_takes_the_usual_way(
         reader, writer = await server.connect()
         await one(reader, writer, plain(VALUE, target, *lines))
     assert taken == []
+
+
+@pytest.mark.parametrize(("value", "status", "asked"), [(VALUE, 200, 1), (OTHER, 303, 2)])
+async def test_a_session_without_a_copy_is_read_from_the_store(
+    raw_upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch, value: str, status: int, asked: int
+) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        monkeypatch.setattr(server.sessions, "held", lambda _tenant, _place: None)
+        reader, writer = await server.connect()
+        answers = [await one(reader, writer, plain(value)) for _ in range(2)]
+    assert [status_of(answer) for answer in answers] == [status] * 2
+    assert server.sessions.asked == 2 * asked
+
+
+async def test_pipelined_requests_of_sessions_without_a_copy_are_answered_in_their_order(
+    raw_upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        monkeypatch.setattr(server.sessions, "held", lambda _tenant, _place: None)
+        reader, writer = await server.connect()
+        values = [VALUE, OTHER, VALUE]
+        answers = [await one(reader, writer, b"".join(map(plain, values)))]
+        answers += [await one(reader, writer, b"") for _ in values[1:]]
+    assert [status_of(answer) for answer in answers] == [200, 303, 200]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_of_a_client_that_left_while_the_store_was_asked_nothing_reaches_the_app(
+    raw_upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    waiting: asyncio.Queue[Callable[[Session | None], None]] = asyncio.Queue()
+    gone = asyncio.Event()
+    lost = FastConnection.client_lost
+
+    def noting(self: FastConnection) -> None:
+        lost(self)
+        gone.set()
+
+    monkeypatch.setattr(FastConnection, "client_lost", noting)
+    async with gateway(tenant(raw_upstream.url)) as server, asyncio.timeout(10):
+        monkeypatch.setattr(server.sessions, "held", lambda _tenant, _place: None)
+        monkeypatch.setattr(server.sessions, "ask", lambda _tenant, _place, found: waiting.put_nowait(found))
+        _, writer = await server.connect()
+        writer.write(plain(VALUE))
+        found = await waiting.get()
+        writer.transport.abort()
+        await gone.wait()
+        found(server.sessions.known[VALUE] if known else None)
+        assert status_of(await server.first(server.request("/-/login"))) == 200
+    assert raw_upstream.received == b""
 
 
 @pytest.mark.attack("A9")

@@ -1,6 +1,7 @@
 """Tests of typed records: read as written, and only at their key and until their expiry."""
 
 import asyncio
+import json
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -53,8 +54,10 @@ def things(shared: Store, sealer: Sealer, clock: FakeClock) -> Records[Thing]:
     return make(shared, sealer, clock)
 
 
-def make(store: Store, sealer: Sealer, clock: FakeClock, name: str = "thing", schema: int = 1) -> Records[Thing]:
-    return Records(store=store, sealer=sealer, clock=clock, name=name, of=Thing, schema=schema)
+def make(
+    store: Store, sealer: Sealer, clock: FakeClock, name: str = "thing", schema: int = 1, most: int = 0
+) -> Records[Thing]:
+    return Records(store=store, sealer=sealer, clock=clock, name=name, of=Thing, schema=schema, most=most)
 
 
 def plus(value: Thing) -> Thing:
@@ -64,6 +67,53 @@ def plus(value: Thing) -> Thing:
 async def test_a_value_of_every_type_is_read_as_written(things: Records[Thing]) -> None:
     await things.write("t", "k", FULL, START + 60)
     assert await things.read("t", "k") == FULL
+
+
+async def asked(things: Records[Thing], key: str = "k") -> Thing | None:
+    found: asyncio.Future[Thing | None] = asyncio.get_running_loop().create_future()
+    things.ask("t", key, found.set_result)
+    async with asyncio.timeout(10):
+        return await found
+
+
+async def test_a_question_finds_what_was_written_last(shared: Store, sealer: Sealer, clock: FakeClock) -> None:
+    things = make(shared, sealer, clock, most=1)
+    found = []
+    for thing in (FULL, plus(FULL)):
+        await things.write("t", "k", thing, START + 60)
+        found += [await asked(things), await asked(things)]
+    assert found == [FULL, FULL, plus(FULL), plus(FULL)]
+
+
+async def test_of_the_same_bytes_the_value_is_the_same_object(shared: Store, sealer: Sealer, clock: FakeClock) -> None:
+    things = make(shared, sealer, clock, most=1)
+    await things.write("t", "k", FULL, START + 60)
+    assert await asked(things) is await asked(things)
+
+
+async def test_no_more_values_than_allowed_stay_opened(shared: Store, sealer: Sealer, clock: FakeClock) -> None:
+    things = make(shared, sealer, clock, most=1)
+    for key in ("k", "l"):
+        await things.write("t", key, FULL, START + 60)
+    first = await asked(things, "k")
+    assert await asked(things, "l") == FULL
+    assert await asked(things, "k") is not first
+
+
+async def test_an_opened_value_is_not_found_past_its_expiry(shared: Store, sealer: Sealer, clock: FakeClock) -> None:
+    things = make(shared, sealer, clock, most=1)
+    await things.write("t", "k", FULL, START + 60)
+    assert await asked(things) == FULL
+    clock.advance(60)
+    assert await asked(things) is None
+
+
+@pytest.mark.parametrize("key", ["k", RecordKey("t g", 'r"é'), RecordKey("{a}/%", "\\")])
+async def test_a_value_is_sealed_for_the_json_of_its_place_and_tenant(
+    things: Records[Thing], key: str | RecordKey
+) -> None:
+    place, context = things._place("tenänt", key)
+    assert context == json.dumps([place, "tenänt"])
 
 
 async def test_an_unwritten_record_reads_none(things: Records[Thing]) -> None:

@@ -40,6 +40,13 @@ def calls(store: RedisStore) -> list[asyncio.Task[bytes | None]]:
     return [asyncio.create_task(store.get(str(number))) for number in range(CALLS)]
 
 
+def questions(store: RedisStore, *keys: str) -> list[asyncio.Future[bytes | None]]:
+    found: list[asyncio.Future[bytes | None]] = [asyncio.get_running_loop().create_future() for _ in keys]
+    for key, answer in zip(keys, found, strict=True):
+        store.ask(key, answer.set_result)
+    return found
+
+
 async def all_unreachable(waiting: list[asyncio.Task[bytes | None]]) -> bool:
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     return all(isinstance(outcome, errors.Unreachable) for outcome in outcomes)
@@ -93,6 +100,53 @@ async def test_a_lost_connection_is_unreachable_for_every_waiting_read(store: Re
     await turns(3)
     relay.of(b"GET")[0].to_client.transport.abort()
     assert await all_unreachable(waiting)
+
+
+async def test_a_question_on_a_lost_connection_is_not_confirmed(store: RedisStore, relay: RedisRelay) -> None:
+    relay.withhold(b"GET")
+    found = questions(store, "1", "2")
+    await turns(3)
+    relay.of(b"GET")[0].to_client.transport.abort()
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*found) == [None, None]
+
+
+async def test_a_late_answer_to_a_question_confirms_nothing(relay: RedisRelay, store: RedisStore) -> None:
+    hasty = at(relay.url, timeout=0.1)
+    assert await hasty.get("0") == b"0"
+    relay.withhold(b"GET")
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*questions(hasty, "1")) == [None]
+    await hasty.close()
+
+
+async def test_the_first_question_connects(relay: RedisRelay, store: RedisStore) -> None:
+    other = at(relay.url)
+    assert await asyncio.gather(*questions(other, "1", "2")) == [b"1", b"2"]
+    await other.close()
+
+
+async def test_a_question_to_a_closed_store_is_not_confirmed(relay: RedisRelay) -> None:
+    store = at(relay.url)
+    await store.close()
+    assert await asyncio.gather(*questions(store, "1")) == [None]
+
+
+async def test_questions_and_reads_receive_each_its_own_answer(store: RedisStore) -> None:
+    reads, keys = calls(store), [str(number) for number in range(CALLS)]
+    assert await asyncio.gather(*questions(store, *keys)) == await asyncio.gather(*reads)
+
+
+async def test_a_question_that_fails_with_its_answer_leaves_every_other_one_its_own(store: RedisStore) -> None:
+    told: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def fails(_: bytes | None) -> None:
+        raise ValueError("not taken")
+
+    store.ask("0", fails)
+    assert await asyncio.gather(*questions(store, "1", "2")) == [b"1", b"2"]
+    assert [str(error) for error in told] == ["not taken"]
 
 
 async def test_after_a_lost_connection_the_next_read_connects_again(store: RedisStore, relay: RedisRelay) -> None:
