@@ -13,6 +13,7 @@ MUTATIONS ?= 200
 EXAMPLES ?= 1000
 ACTIONS ?= 200000
 REQUESTS ?= 20000
+IN_MEMORY ?= 1000000
 PYTHON2 ?= python2.7
 CASES ?= *
 HEAVY = slow or browser or keycloak
@@ -58,11 +59,11 @@ test-random: $(VENV)/.stamp
 	$(BIN)/python -m tests.login.random_machine $(ACTIONS) $$seed && \
 	$(BIN)/python -m tests.login.random_logins $(REQUESTS) $$seed
 
-## make attacks    hostile tests, then REQUESTS=… changed requests to a gateway process, 50 times as many in memory (SEED=…)
+## make attacks    hostile tests, then REQUESTS=… changed requests to a process, IN_MEMORY=… in memory (SEED=…)
 attacks: $(VENV)/.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -q -m attacks
 	@nice -n 10 $(BIN)/python -m tests.attacks.random_requests $(REQUESTS) $(SEED)
-	@nice -n 10 $(BIN)/python -m tests.attacks.mutated_requests $$(($(REQUESTS) * 50)) $(SEED)
+	@nice -n 10 $(BIN)/python -m tests.attacks.mutated_requests $(IN_MEMORY) $(SEED)
 
 ## make autobahn   the Autobahn|Testsuite with and without the gateway (PYTHON2=… with pip; CASES="1.*,5.*"; half an hour)
 autobahn: $(VENV)/.stamp

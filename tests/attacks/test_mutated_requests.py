@@ -8,7 +8,7 @@ import pytest
 from tests.attacks.mutated_requests import Closed, closed
 from tests.attacks.reference_readers import as_browser, as_server, by_grammar, by_h11
 
-REQUESTS = int(os.environ.get("REQUESTS", "50000"))
+IN_MEMORY = int(os.environ.get("IN_MEMORY", "50000"))
 SEEDS = 4
 
 
@@ -19,7 +19,7 @@ SEEDS = 4
 @pytest.mark.parametrize("fast", [True, False], ids=["fast path", "usual way"])
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_every_byte_at_an_app_belongs_to_one_authorised_request(seed: int, fast: bool) -> None:
-    found: Closed = asyncio.run(closed(REQUESTS // SEEDS // 2, seed * 10**6, fast=fast))
+    found: Closed = asyncio.run(closed(IN_MEMORY // SEEDS // 2, seed * 10**6, fast=fast))
     assert found.findings == []
     assert {200, 303, 400, 401, 404} <= set(found.statuses), "or nothing was shown"
     assert found.arrived > found.requests // 10
