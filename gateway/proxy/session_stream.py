@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 
 import structlog
 
@@ -57,6 +58,7 @@ class SessionStream:
         self.session = session
         self._sessions = sessions
         self._tasks = tasks
+        self._context = copy_context()  # a report has the request's id in the log, whichever side's bytes pass
         self.now = clock.now
         self.reports_at = clock.now() + ACTIVITY
         """From when on bytes that pass are to be reported by `seen`."""
@@ -76,7 +78,7 @@ class SessionStream:
     def seen(self) -> None:
         """Bytes have passed at or after `reports_at`: report the use of the session, once in `ACTIVITY` seconds."""
         self.reports_at = self.now() + ACTIVITY
-        self._tasks.start(self._report(), "use of a session")
+        self._context.run(self._tasks.start, self._report(), "use of a session")
 
     async def _report(self) -> None:
         try:

@@ -75,7 +75,8 @@ class Splice:
         for side in (browser, app):
             if not side.transport.is_closing():
                 side.transport.set_protocol(side)
-                side.transport.set_write_buffer_limits(high=0)  # a write that is not taken at once pauses the reads
+                # A write that is not taken at once pauses the reads. By TLS 0 would pause them without a write.
+                side.transport.set_write_buffer_limits(high=1, low=0)
         if from_app:
             app.passed(from_app)
         if app.transport.is_closing() or browser.transport.is_closing():

@@ -1,16 +1,26 @@
 """Tests of proxied WebSockets."""
 
 import asyncio
+import gc
 import hashlib
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import WSMsgType
+import trustme
+from aiohttp import WSMsgType, web
 
+from gateway.domain.channel import TlsSettings
+from gateway.domain.tenant import Route
+from gateway.proxy.connection_limits import ConnectionLimits
+from gateway.proxy.websocket_frames import close_frame
+from gateway.web.request_context import CHECKED
+from tests.fixtures.ports import free_port
 from tests.fixtures.proxy_server import (
     HOST,
     TOKEN,
@@ -447,6 +457,76 @@ async def test_a_session_has_a_maximum_of_open_websockets_and_a_closed_one_frees
         async with socket(server) as another:
             await another.send_str("in")
             assert await another.receive_str() == "in"
+
+
+async def test_an_open_websocket_keeps_neither_its_request_nor_a_task(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as server:
+        _, writer = connection = await server.connect()
+        idle = len(asyncio.all_tasks())
+        writer.write(handshake(server))
+        assert status_of(await read_head(connection[0])) == 101
+        await until(lambda: len(asyncio.all_tasks()) <= idle + 1, server)  # the app's own
+        gc.collect()
+        requests = [one for one in gc.get_objects() if type(one) is web.Request and CHECKED in one]
+        assert [one.path for one in requests if one.path != "/-/login"] == []
+
+
+async def test_an_open_websocket_counts_as_a_connection_of_its_address_until_its_end(
+    echo_upstream: EchoUpstream,
+) -> None:
+    async with gateway(tenant(echo_upstream.url), limits=ConnectionLimits(per_address=1)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server))
+        assert status_of(await read_head(reader)) == 101
+        assert status_of(await server.first(b"")) == 429
+        writer.write(close_frame(b"\x03\xe8", b"mask"))
+        assert await asyncio.wait_for(reader.read(), 5) == close_frame(b"\x03\xe8")
+        assert status_of(await server.first(server.request("/-/login"))) == 200
+
+
+async def test_a_browser_that_takes_nothing_is_cut() -> None:
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(switching())
+        while True:
+            writer.write(b"x" * 2**16)
+            await writer.drain()
+
+    async with app_that(endless) as app, gateway(tenant(app.url), limits=ConnectionLimits(stall=0.2)) as server:
+        _, writer = await server.connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(handshake(server))
+        await asyncio.wait_for(app.closed.wait(), 10)
+        writer.transport.abort()
+
+
+async def test_a_websocket_passes_to_an_app_with_tls(tmp_path: Path) -> None:
+    authority, port = trustme.CA(), free_port()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(switching() + b"at once")
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    listening = await asyncio.start_server(echo, "127.0.0.1", port, ssl=context)
+    tls = TlsSettings(ca_file=str(tmp_path / "ca.pem"))
+    routes = (Route("/agent-manager", f"https://127.0.0.1:{port}", tls=tls),)
+    async with listening, gateway(tenant(routes=routes)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server))
+        assert status_of(await read_head(reader)) == 101
+        assert await reader.readexactly(7) == b"at once"
+        for size in (1, 100_000, 1_000_000):
+            writer.write(b"x" * size)
+            assert await asyncio.wait_for(reader.readexactly(size), 10) == b"x" * size
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
 
 
 async def test_a_failed_handshake_takes_no_place() -> None:
