@@ -1,6 +1,6 @@
 """Chooses the administrator of a realm and keeps its token fresh.
 
-It uses python-keycloak, set up to request one token instead of one per call, and to ignore the environment's proxies.
+It uses python-keycloak, set up to request one token instead of one per call, and to send by `AdminConnection`.
 The import of python-keycloak takes a second or more. So only `KeycloakClients.administration` imports it, at the first
 use and outside the event loop.
 """
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.domain import errors
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
+from gateway.keycloak.admin_connection import AdminConnection
 from gateway.keycloak.http_errors import admin_error, bad_status
 
 if TYPE_CHECKING:
     from keycloak import KeycloakAdmin
-    from keycloak.connection import ConnectionManager
 
 
 async def choose(access: KeycloakAccess, context: ssl.SSLContext, library: Any) -> "KeycloakAdmin":
@@ -80,15 +80,8 @@ def _administrator(
         timeout=access.timeout,  # type: ignore[arg-type]  # a number of seconds; httpx takes a float
     )
     for manager in (connection, connection.keycloak_openid.connection):
-        _without_environment(manager, context)
+        manager.async_s = AdminConnection(context)  # type: ignore[assignment]  # it has what python-keycloak uses
     return KeycloakAdmin(connection=connection)
-
-
-def _without_environment(manager: "ConnectionManager", context: ssl.SSLContext) -> None:
-    """Replaces python-keycloak's unused httpx client with one that ignores the environment's proxies."""
-    import httpx  # noqa: PLC0415 - python-keycloak's own base
-
-    manager.async_s = httpx.AsyncClient(verify=context, trust_env=False)
 
 
 async def renew_token(access: KeycloakAccess, admin: "KeycloakAdmin", library: Any) -> None:

@@ -55,6 +55,7 @@ class KeycloakClients:
     def __init__(self) -> None:
         self._clients: dict[KeycloakAccess, RealmClients] = {}
         self._retired: list[RealmClients] = []
+        self._library: Any = None
 
     @asynccontextmanager
     async def asking(self, access: KeycloakAccess, what: str) -> AsyncIterator[RealmClients]:
@@ -89,8 +90,7 @@ class KeycloakClients:
 
         Raises `Declined` for 400, 404 and 409, `Refused` for 401 and 403.
         """
-        # This import takes a second or more: do it at the first use, and outside the event loop.
-        library = await asyncio.to_thread(importlib.import_module, "keycloak")
+        library = await self._administrators_library()
         async with self.asking(access, what) as clients:
             async with clients.renewing:
                 if clients.admin is None:
@@ -103,6 +103,12 @@ class KeycloakClients:
                 yield admin
             except library.exceptions.KeycloakError as error:
                 raise admin_error(access, what, error) from error
+
+    async def _administrators_library(self) -> Any:
+        """python-keycloak. Its import takes a second or more: do it at the first use, and outside the event loop."""
+        if self._library is None:
+            self._library = await asyncio.to_thread(importlib.import_module, "keycloak")
+        return self._library
 
     async def retain(self, accesses: Iterable[KeycloakAccess]) -> None:
         """Retire the clients of all other values.
