@@ -31,7 +31,9 @@ async def test_parallel_calls_share_one_access_token(realm_harness: RealmHarness
         return begin(client_id)
 
     realm_harness.realm.client = counting  # type: ignore[method-assign]
-    await asyncio.gather(*(realm_harness.users.account(realm_harness.access, realm_harness.user.id) for _ in range(20)))
+    for _ in range(2):
+        calls = (realm_harness.users.account(realm_harness.access, realm_harness.user.id) for _ in range(20))
+        await asyncio.gather(*calls)
     assert asked == 1
 
 

@@ -170,3 +170,13 @@ async def test_the_page_says_that_no_backup_codes_are_left_once_all_are_used(use
         await (await at_the_code(login_harness)).act(Step.VERIFY, code=code)
         login_harness.clock.advance(61)
     assert (await page_of(await at_the_code(login_harness))).no_codes_left is says
+
+
+@pytest.mark.parametrize(("fields", "name"), [({}, "anna"), ({"username": ""}, ""), ({"username": "ben"}, "ben")])
+async def test_the_sign_in_page_has_the_last_users_name_until_another_one_is_typed(
+    login_harness: LoginHarness, fields: dict[str, str], name: str
+) -> None:
+    browser = await at_the_code(login_harness)
+    await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    page = login_harness.flow.pages[Step.PASSWORD]
+    assert (await page.view(await browser.visit(), None, fields)).username == name  # type: ignore[arg-type]

@@ -195,6 +195,29 @@ async def test_a_request_whose_session_ends_while_its_app_is_connected_is_cut() 
                 await asyncio.wait_for(reader.readexactly(1), 5)
 
 
+async def test_the_end_of_a_session_cuts_no_request_of_another_one() -> None:
+    asked, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        asked.release()
+        await go_on.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        server.sessions.known[OTHER] = session(id="s2", user_id="u2", username="other")
+        (reader, writer), (other_reader, other_writer) = await server.connect(), await server.connect()
+        writer.write(plain(VALUE))
+        other_writer.write(plain(OTHER))
+        for _ in range(2):
+            await asked.acquire()
+        server.sessions.end("s1")
+        go_on.set()
+        assert await reader.read() == b""
+        assert status_of(await other_reader.readuntil(b"ok")) == 200
+
+
 async def test_a_token_that_was_renewed_between_two_requests_reaches_the_app(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         reader, writer = await server.connect()
@@ -244,6 +267,26 @@ async def test_a_head_whose_last_line_is_cut_short_after_another_request_reaches
         second = await reader.readuntil(b"\r\n\r\n")
     assert (status_of(first), status_of(second)) == (200, 400)
     assert b"cut" not in raw_upstream.received
+
+
+async def test_without_a_limit_between_bytes_the_rest_of_an_answer_may_take_its_time(taken: list[bytes]) -> None:
+    go_on = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        await go_on.wait()
+        writer.write(b"cd")
+
+    async with app_that(script) as app:
+        route = Route("/agent-manager", app.url, timeouts=Timeouts(between_bytes=None))
+        async with gateway(tenant(routes=(route,))) as server:
+            reader, writer = await server.connect()
+            writer.write(plain(VALUE))
+            await reader.readuntil(b"\r\n\r\nab")
+            go_on.set()
+            assert await reader.readexactly(2) == b"cd"
+    assert len(taken) == 1
 
 
 SEGMENT = st.sampled_from(

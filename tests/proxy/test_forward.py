@@ -581,6 +581,22 @@ async def test_a_client_that_disconnects_releases_the_connection_to_the_app() ->
         await asyncio.wait_for(app.closed.wait(), 5)
 
 
+async def test_an_app_that_thinks_is_left_when_the_client_is_gone() -> None:
+    asked = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        asked.set()
+        assert await reader.read() == b""
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server, asyncio.timeout(10):
+        _, writer = await server.connect()
+        writer.write(server.request("/agent-manager/x", method="POST"))
+        await asked.wait()
+        writer.transport.abort()
+        await app.closed.wait()
+
+
 async def test_a_body_cut_by_the_client_is_cut_for_the_app() -> None:
     got = b""
 

@@ -110,6 +110,16 @@ async def test_a_session_ends_after_the_idle_limit(harness: SessionHarness) -> N
     assert harness.one.reasons() == ["idle"]
 
 
+async def test_only_a_session_that_ended_at_its_idle_limit_is_known_as_such(harness: SessionHarness) -> None:
+    (_, idle), (signed_out, left) = await harness.open(), await harness.open()
+    await harness.one.sessions.end(TENANT, signed_out.id)
+    harness.clock.advance(1800)
+    for cookie in (idle, left):
+        await harness.one.sessions.current(TENANT, cookie)
+    assert [await harness.two.sessions.ended_idle(TENANT, cookie) for cookie in (idle, left)] == [True, False]
+    assert not await harness.two.sessions.ended_idle(OTHER_TENANT, idle)
+
+
 async def test_a_session_used_within_the_idle_limit_continues(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     for _ in range(4):

@@ -1,5 +1,7 @@
 """Tests of the table of factors."""
 
+import pytest
+
 from gateway.domain.policy import FactorKind
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
@@ -23,3 +25,11 @@ def test_only_message_factors_send_codes() -> None:
 def test_a_label_is_in_the_requested_language() -> None:
     arabic = load_languages(data_root() / "locales", ("ar",)).get("ar")
     assert table.label(FactorKind.EMAIL, arabic) == "رمز عبر البريد الإلكتروني"
+
+
+@pytest.mark.parametrize(
+    ("kind", "letters"), [(FactorKind.TOTP, False), (FactorKind.EMAIL, False), (FactorKind.BACKUP_CODE, True)]
+)
+def test_only_a_code_that_can_hold_letters_gets_a_keyboard_with_letters(kind: FactorKind, letters: bool) -> None:
+    english = load_languages(data_root() / "locales", ("en",)).get("en")
+    assert table.view(kind, english).letters is letters
