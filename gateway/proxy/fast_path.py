@@ -22,7 +22,7 @@ from gateway.proxy.forward import Failed
 from gateway.proxy.head_lines import AnswerLines, RequestLines
 from gateway.proxy.head_reader import Cookies, HeadReader
 from gateway.proxy.request_kinds import RequestKinds, RoutedKind
-from gateway.proxy.session_stream import OpenStreams
+from gateway.proxy.session_stream import OpenStreams, watch_admission
 from gateway.proxy.upstream_connection import AppError, NoConnection, TooSlow, UpstreamConnection, UpstreamResponse
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.sessions.sessions import Sessions
@@ -138,6 +138,7 @@ class FastConnection:
         self._keeps_app = False
         self._ends_at = _NEVER
         self._between = _NEVER
+        self._unwatch: Callable[[], None] | None = None
 
     # ---- the request
 
@@ -365,6 +366,9 @@ class FastConnection:
         if events:
             self._between = _NEVER
             self._path.streams.add(self.cut)
+            session, routed = self.session, self._routed
+            if session is not None and routed is not None:
+                self._unwatch = watch_admission(self._path.sessions, session, routed.route, self.cut)
 
     @property
     def _closes(self) -> bool:
@@ -393,6 +397,9 @@ class FastConnection:
         self._path.deadlines.remove(self)
         if self._between == _NEVER:
             self._path.streams.discard(self.cut)
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         self._under_way, self._wire, self.session, self._head = False, None, None, b""
 
     # ---- what goes wrong

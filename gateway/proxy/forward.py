@@ -82,7 +82,7 @@ class Forwarder:
         if route.max_body is not None and (checked.length or 0) > route.max_body:
             return Failed(Problem.REQUEST_TOO_LARGE, "declared body")
         app = self._pool.at(UpstreamOrigin.of(route))
-        exchange = _Exchange(client, checked, head, route, rewrite, streams=self._streams, signed_in=stream is not None)
+        exchange = _Exchange(client, checked, head, route, rewrite, streams=self._streams, stream=stream)
         client.watch(exchange.client_lost)
         try:
             with stream.cut_at_end(exchange.cut) if stream else nullcontext():
@@ -130,10 +130,10 @@ class _Exchange:
         rewrite: Rewrite,
         *,
         streams: OpenStreams,
-        signed_in: bool,
+        stream: SessionStream | None,
     ) -> None:
         self._streams = streams
-        self._signed_in = signed_in
+        self._stream = stream
         self._client = client
         self._checked = checked
         self._head = head
@@ -173,7 +173,8 @@ class _Exchange:
                 answer = await self._await_answer(wire, pump)
                 if not is_event_stream(answer.all("content-type")):
                     return await self._relay(wire, answer, pump, self._route.timeouts.between_bytes)
-                with self._streams.under_way(self.cut):
+                denied = self._stream.cut_when_denied(self.cut) if self._stream else nullcontext()
+                with self._streams.under_way(self.cut), denied:
                     # No time limit between events; `Downstream.watch` notices a browser that left.
                     return await self._relay(wire, answer, pump, None)
             finally:
@@ -205,7 +206,7 @@ class _Exchange:
                 raise TooLarge("body")
             part = b"%x\r\n%b\r\n" % (len(data), data) if self._checked.chunked else data
             await wire.write(part, within=self._route.timeouts.first_byte)
-            if self._signed_in and sent >= _LARGE:
+            if self._stream is not None and sent >= _LARGE:
                 self._client.uploads()
             await asyncio.sleep(0)  # an answer that is here already is read before the next write can fail
         if self._checked.chunked:
@@ -258,7 +259,7 @@ class _Exchange:
             empty=answer.empty,
             # aiohttp's parser holds back what follows an upgrade, and of a body that no app takes nothing may follow
             last=unsent or refused or self._checked.header("upgrade") is not None,
-            two_way=self._signed_in and pump is not None and not pump.done(),
+            two_way=self._stream is not None and pump is not None and not pump.done(),
         )
         if not await pass_body(wire, client, between):
             return client.give_up()

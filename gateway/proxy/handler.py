@@ -207,7 +207,7 @@ class ProxyHandler:
                 fields, checked, match.route, tenant, prefix, status=status, private=private, extra=ours
             )
 
-        stream = SessionStream(self._sessions, session, self._clock, self._tasks) if session else None
+        stream = SessionStream(self._sessions, session, self._clock, self._tasks, match.route) if session else None
         if checked.upgrade and stream:  # a public path takes no upgrade (`routing.find`)
             outcome = await self._websockets.splice(request, checked, head, match.route, stream=stream, rewrite=rewrite)
         else:

@@ -326,7 +326,7 @@ def is_managed(name: str) -> bool:
 
 def kept_cookies(values: Iterable[str], tenant: Tenant) -> tuple[str, ...]:
     """The cookies in `Cookie` fields that the app may get, each as `name=value`: all but the gateway's own."""
-    pairs = (pair.strip(" \t") for value in values for pair in value.split(";"))
+    pairs = [pair.strip(" \t") for value in values for pair in value.split(";")]
     return tuple([pair for pair in pairs if pair and not _is_own_cookie(pair.partition("=")[0], tenant)])
 
 

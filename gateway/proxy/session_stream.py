@@ -11,6 +11,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock
 from gateway.domain.session import Session
 from gateway.domain.tasks import BackgroundTasks
+from gateway.domain.tenant import EVERYONE, Route
 from gateway.sessions.sessions import Sessions
 
 ACTIVITY = 60.0
@@ -51,11 +52,21 @@ class OpenStreams:
             self.discard(cut)
 
 
+def watch_admission(sessions: Sessions, session: Session, route: Route, cut: Callable[[], None]) -> Callable[[], None]:
+    """Call `cut` when the user may no longer use the app of `route`; returns a function to stop that."""
+    if route.allow is EVERYONE:
+        return lambda: None
+    return sessions.watch(session.id, lambda now: now.may_use(route), cut)
+
+
 class SessionStream:
     """One request or WebSocket of a session."""
 
-    def __init__(self, sessions: Sessions, session: Session, clock: Clock, tasks: BackgroundTasks) -> None:
+    def __init__(
+        self, sessions: Sessions, session: Session, clock: Clock, tasks: BackgroundTasks, route: Route
+    ) -> None:
         self.session = session
+        self._route = route
         self._sessions = sessions
         self._tasks = tasks
         self._context = copy_context()  # a report has the request's id in the log, whichever side's bytes pass
@@ -74,6 +85,15 @@ class SessionStream:
         finally:
             timer.cancel()
             unregister()
+
+    @contextmanager
+    def cut_when_denied(self, cut: Callable[[], None]) -> Iterator[None]:
+        """Call `cut` when the user loses the role or group by which the app admits them; not after the context."""
+        unwatch = watch_admission(self._sessions, self.session, self._route, cut)
+        try:
+            yield
+        finally:
+            unwatch()
 
     def seen(self) -> None:
         """Bytes have passed at or after `reports_at`: report the use of the session, once in `ACTIVITY` seconds."""

@@ -14,7 +14,7 @@ from typing import Protocol
 from gateway.domain.ports import Random
 from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.upstream_connection import unread
-from gateway.proxy.websocket_frames import GOING_AWAY, SESSION_ENDED, WebSocketFrames, close_frame
+from gateway.proxy.websocket_frames import APP_DENIED, GOING_AWAY, SESSION_ENDED, WebSocketFrames, close_frame
 
 READ = 32 * 1024
 """Bytes of one read, at most."""
@@ -85,6 +85,7 @@ class Splice:
         if from_browser:
             browser.passed(from_browser)
         self._held.enter_context(self.stream.cut_at_end(partial(self.end, SESSION_ENDED)))
+        self._held.enter_context(self.stream.cut_when_denied(partial(self.end, APP_DENIED)))
         self._held.enter_context(self._streams.under_way(partial(self.end, GOING_AWAY)))
 
     def end(self, status: bytes) -> None:

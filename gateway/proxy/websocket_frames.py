@@ -9,6 +9,8 @@ GOING_AWAY = b"\x03\xe9"
 """Status 1001: the server is going down (RFC 6455 7.4.1)."""
 SESSION_ENDED = b"\x11\x31"
 """Status 4401, the gateway's own: the session ended; by it an app tells this end from others."""
+APP_DENIED = b"\x11\x33"
+"""Status 4403, the gateway's own: the user has lost the role or group that the app asks for."""
 
 
 class WebSocketFrames:

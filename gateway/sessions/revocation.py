@@ -39,6 +39,7 @@ class Revocation:
         self._listeners: dict[int, tuple[Callable[[str], None], Callable[[], Iterable[str]]]] = {}
         self._numbers = itertools.count()
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._changed_handlers: list[Callable[[str], None]] = []
         replica_events.on(_ENDED, self._heard_ended)
         replica_events.on(_CHANGED, self._heard_changed)
 
@@ -72,6 +73,10 @@ class Revocation:
 
         return forget
 
+    def on_change(self, handler: Callable[[str], None]) -> None:
+        """Call `handler` with the id of each session whose record was changed, here or on another replica."""
+        self._changed_handlers.append(handler)
+
     @property
     def live(self) -> tuple[str, ...]:
         """Ids of the sessions with a live stream on this replica."""
@@ -88,7 +93,7 @@ class Revocation:
 
     async def changed(self, place: SessionKey, session_id: str) -> None:
         """Inform every replica that the session's record was changed."""
-        self._copies.drop(place)
+        self._changed_here(place, session_id)
         await self._tell(_CHANGED, place, session_id)
 
     def end_here(self, place: SessionKey, session_id: str) -> None:
@@ -129,7 +134,12 @@ class Revocation:
 
     def _heard_changed(self, fields: EventFields) -> None:
         if place := _place(fields):
-            self._copies.drop(place)
+            self._changed_here(place, fields.get("id", ""))
+
+    def _changed_here(self, place: SessionKey, session_id: str) -> None:
+        self._copies.drop(place)
+        for handler in self._changed_handlers:
+            handler(session_id)
 
 
 def _place(fields: EventFields) -> SessionKey | None:

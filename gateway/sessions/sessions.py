@@ -9,9 +9,10 @@ another tenant, is None. If the store or Keycloak does not respond, the result i
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -33,6 +34,7 @@ from gateway.sessions.revocation import Revocation
 from gateway.sessions.session_key import SessionKey, of_cookie, public_id
 from gateway.sessions.user_index import IndexEntry, UserIndex
 from gateway.sessions.uses import SessionUses, note_due_at, used
+from gateway.sessions.watched_streams import WatchedStreams
 from gateway.store.protocol import Store
 from gateway.store.records import Records
 from gateway.store.replica_events import ReplicaEvents
@@ -93,6 +95,8 @@ class Sessions:
         self._copies = SessionCache(replica_events=replica_events, clock=clock, seconds=copies_count)
         self._uses = SessionUses(records=self._records, clock=clock, tasks=tasks, gone=self._copies.drop)
         self._revocation = Revocation(replica_events, self._copies, tasks)
+        self._watched = WatchedStreams()
+        self._revocation.on_change(self._look)
         self._refresh = TokenRefresh(
             records=self._records,
             lock=lock,
@@ -165,6 +169,10 @@ class Sessions:
             kept, now = self._seen(place, kept, used_at), self._clock.now()
             if place in self._leaving or self._revocation.has_ended(kept.session.id):
                 return found(None)
+            until = _sure_until(tenant, kept)
+            if now < until:
+                self._copies.put(place, kept, mark, until=until)
+                return found(kept.session)
             if _over(tenant, kept.session, now) or due(kept, now):
                 return found(None)
             return found(self._served(tenant, place, kept, mark))
@@ -183,9 +191,11 @@ class Sessions:
         """A live stream of `session` goes on: that is use. If the session is over, its streams close here."""
         tenant = self._configuration().tenant(session.tenant)
         entry = await self._entry(tenant, session.id) if tenant else None
-        if tenant is None or entry is None or await self._asked(tenant, entry.place) is None:
+        now = await self._asked(tenant, entry.place) if tenant and entry else None
+        if entry is None or now is None:
             self._revocation.close_streams(session.id)
         else:
+            self._watched.judge(now)
             await self._uses.store(entry.place)
 
     async def reissue(
@@ -295,12 +305,25 @@ class Sessions:
         """See `Revocation.on_end`."""
         return self._revocation.on_end(ended, live)
 
+    def watch(
+        self, session_id: str, admits: Callable[[Session], bool], close: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Call `close` once the session in the store no longer passes `admits`; returns a function to stop that.
+
+        The gateway looks at the session now, and after each change on any replica.
+        """
+        forget = self._watched.add(session_id, admits, close)
+        self._look(session_id)
+        return forget
+
     async def recheck(self) -> None:
-        """Close this replica's live streams whose session has ended, because an event may have been missed."""
+        """Close this replica's live streams whose session has ended or lost a role: an event may have been missed."""
         for session_id in self._revocation.live:
-            entry = await self._index.find(session_id)
-            if entry is None or await self._records.read(entry.place.tenant, entry.place.key) is None:
+            session = await self._now(session_id)
+            if session is None:
                 self._revocation.close_streams(session_id)
+            else:
+                self._watched.judge(session)
 
     async def _asked(self, tenant: Tenant, place: SessionKey) -> Session | None:
         """The session from the store, with its tokens renewed where due; its use is stored in the background."""
@@ -417,14 +440,29 @@ class Sessions:
 
     def _after_gap(self) -> None:
         self._copies.clear()
-        self._tasks.start(self._recheck_quietly(), "recheck of streams")
+        self._tasks.start(self._until_answered(self.recheck), "recheck of streams")
 
-    async def _recheck_quietly(self) -> None:
-        """Repeats `recheck` until the store responds: an idle stream notes no use, so it would stay open."""
+    def _look(self, session_id: str) -> None:
+        """Look at the watched streams of a session that may have changed."""
+        if session_id in self._watched:
+            self._tasks.start(self._until_answered(partial(self._judge, session_id)), "look at streams")
+
+    async def _judge(self, session_id: str) -> None:
+        if session := await self._now(session_id):  # else it ended, which closes its streams
+            self._watched.judge(session)
+
+    async def _now(self, session_id: str) -> Session | None:
+        """The session with this id as the store has it."""
+        entry = await self._index.find(session_id)
+        kept = await self._records.read(entry.place.tenant, entry.place.key) if entry else None
+        return kept.session if kept else None
+
+    async def _until_answered(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Repeats `look` until the store responds: an idle stream notes no use, so it would stay open."""
         pause = RECHECK_PAUSE
         while True:
             try:
-                return await self.recheck()
+                return await look()
             except errors.GatewayError:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 60 * RECHECK_PAUSE)

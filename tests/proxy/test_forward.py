@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.domain.tenant import Route
+from gateway.domain.tenant import AllowedUsers, Route
 from tests.fixtures.ports import free_port
 from tests.fixtures.proxy_server import (
     VALUE,
@@ -251,6 +251,35 @@ async def test_the_first_byte_of_a_stream_arrives_before_the_second_is_sent() ->
         asked.set()
         assert await asyncio.wait_for(reader.readuntil(b"data: 2\n\n\r\n"), 5)
         writer.close()
+
+
+@pytest.mark.row("GW-40")
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(("lost", "ended"), [(("other",), True), (("admin", "other"), False)])
+async def test_an_event_stream_is_cut_when_the_user_loses_the_role_of_its_app(
+    fast: bool, lost: tuple[str, ...], ended: bool
+) -> None:
+    changed = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"9\r\ndata: 1\n\n\r\n")
+        await changed.wait()
+        writer.write(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+        await reader.read()
+
+    async with app_that(script) as app:
+        route = Route("/app", app.url, allow=AllowedUsers(roles=frozenset({"admin"})))
+        async with gateway(tenant(routes=(route,)), fast=fast) as server:
+            server.sessions.change(roles=("admin",))
+            reader, writer = await server.connect()
+            writer.write(server.request("/app/events"))
+            await asyncio.wait_for(reader.readuntil(b"data: 1\n\n\r\n"), 5)
+            server.sessions.change(roles=lost)
+            changed.set()
+            rest = await until_quiet(reader)
+    assert (b"data: 2" in rest) is not ended
 
 
 @pytest.mark.row("GW-03")

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from gateway.domain.tasks import BackgroundTasks
+from gateway.domain.tenant import Route
 from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.splice import READ, Splice
 from gateway.sessions.sessions import Sessions
@@ -45,7 +46,7 @@ async def test_last_words_of_an_app_that_takes_no_more_reach_the_browser() -> No
         Connection(),
         of_browser,
         of_app,
-        stream=SessionStream(cast(Sessions, KnownSessions()), session(), FakeClock(), BackgroundTasks()),
+        stream=SessionStream(cast(Sessions, KnownSessions()), session(), FakeClock(), BackgroundTasks(), Route("", "")),
         streams=OpenStreams(),
         buffer=memoryview(bytearray(READ)),
         patience=5,

@@ -16,7 +16,7 @@ import trustme
 from aiohttp import WSMsgType, web
 
 from gateway.domain.channel import TlsSettings
-from gateway.domain.tenant import Route
+from gateway.domain.tenant import AllowedUsers, Route
 from gateway.proxy.connection_limits import ConnectionLimits
 from gateway.proxy.websocket_frames import close_frame
 from gateway.web.request_context import CHECKED
@@ -73,10 +73,12 @@ def switching(**changes: str) -> bytes:
 
 
 @asynccontextmanager
-async def socket(server: ProxyServer, **options: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+async def socket(
+    server: ProxyServer, *, path: str = "/agent-manager/ws", **options: Any
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """Opens a WebSocket with a real client."""
     headers = {"Host": HOST, "Origin": ORIGIN, "Cookie": server.cookie}
-    url = f"http://127.0.0.1:{server.port}/agent-manager/ws"
+    url = f"http://127.0.0.1:{server.port}{path}"
     async with aiohttp.ClientSession() as client, client.ws_connect(url, headers=headers, **options) as one:
         yield one
 
@@ -288,6 +290,25 @@ async def test_both_sides_receive_close_code_4401_when_the_session_ends(echo_ups
         assert (await one.receive(timeout=10)).type is WSMsgType.CLOSED
         app_side = await asyncio.wait_for(echo_upstream.left.get(), 5)
         assert app_side.close_code == 4401
+
+
+@pytest.mark.row("GW-40")
+async def test_a_websocket_closes_with_code_4403_when_the_user_loses_the_role_of_its_app(
+    echo_upstream: EchoUpstream,
+) -> None:
+    allow = AllowedUsers(roles=frozenset({"admin"}))
+    routes = (Route("/agent-manager", echo_upstream.url, allow=allow), Route("/other", echo_upstream.url))
+    async with gateway(tenant(routes=routes)) as server:
+        server.sessions.change(roles=("admin",))
+        async with socket(server) as one, socket(server, path="/other/ws") as other:
+            for each in (one, other):
+                await each.send_str("x")
+                assert await each.receive_str() == "x"
+            server.sessions.change(roles=())
+            reported = await one.receive(timeout=10)
+            assert (reported.type, reported.data) == (WSMsgType.CLOSE, 4403)
+            await other.send_str("y")
+            assert await other.receive_str() == "y"
 
 
 @pytest.mark.attack("A11")
