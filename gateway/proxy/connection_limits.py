@@ -643,6 +643,8 @@ class _Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return
+        if self._stall_look is not None:
+            self._stall_look.cancel()
         waiting = transport.get_write_buffer_size()
 
         def look() -> None:

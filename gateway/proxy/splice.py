@@ -87,6 +87,8 @@ class Splice:
         self._held.enter_context(self.stream.cut_at_end(partial(self.end, SESSION_ENDED)))
         self._held.enter_context(self.stream.cut_when_denied(partial(self.end, APP_DENIED)))
         self._held.enter_context(self._streams.under_way(partial(self.end, GOING_AWAY)))
+        if not self.open:  # the session or the process ended just now
+            self._held.close()
 
     def end(self, status: bytes) -> None:
         """Tell both sides that this is the end, then wait for the browser's own close frame: it sees a clean end."""
