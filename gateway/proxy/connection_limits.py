@@ -26,7 +26,8 @@ from gateway.proxy.downstream import DownstreamResponse
 from gateway.proxy.fast_path import FastConnection, FastPath
 from gateway.proxy.forward import Failed
 from gateway.proxy.raw_responses import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
-from gateway.proxy.request_framing import FramingState, RequestFraming
+from gateway.proxy.request_body import BadBody, RequestBody
+from gateway.proxy.request_framing import IN_BODY, FramingState, RequestFraming
 from gateway.proxy.splice import ClientConnection
 
 __all__ = [
@@ -53,13 +54,14 @@ READ = 16 * 1024
 """Bytes of one read, at most."""
 READ_OF_UPLOAD = 128 * 1024
 """Bytes of one read of a body that a signed-in user sends to an app; small reads would double its cost."""
-_IN_BODY = (FramingState.BODY, FramingState.CHUNKS)
 _UNSENT = 64 * 1024
 _LEAST_WAIT = 0.05
 """Seconds between two looks at one body, at least."""
 _LOOK = 0.05
 """Seconds between two looks at the connections that are left."""
 _YEAR = 365 * 86_400.0
+_LINGER = 10.0
+"""Seconds for a client to stop sending a body that its app refused; aiohttp waits as long."""
 _LAST_WAIT = 0.1
 """Seconds for handlers whose connections were cut, before they are cancelled."""
 
@@ -359,6 +361,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._inbound = RequestFraming(limits.head_bytes)
         self._busy = False
         self._closing = False
+        self._lingers: asyncio.TimerHandle | None = None
+        self._rest: RequestBody | None = None
+        """The body of which a part had gone to an app before aiohttp got the request."""
         self._held_back = False
         self._writing_paused = False
         self._head_since: float | None = None
@@ -396,11 +401,14 @@ class _Connection(asyncio.BufferedProtocol):
                 str(peer[0]) if isinstance(peer, tuple | list) else None,
                 answered=self._answered_fast,
                 hand_over=self._hand_over,
+                wants_body=self._pass_on,
             )
 
     def get_buffer(self, sizehint: int) -> memoryview:
         # one for all connections: its bytes are copied before the next one reads
-        uploads = self._inner is not None and self._inner.uploads and self._inbound.state in _IN_BODY
+        if self._inbound.state not in IN_BODY or self._holds_body:
+            return self._buffer
+        uploads = (self._inner is not None and self._inner.uploads) or (self._fast is not None and self._fast.uploads)
         return self._buffer_of_upload if uploads else self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -410,8 +418,12 @@ class _Connection(asyncio.BufferedProtocol):
         self._received += nbytes
         if self._inbound.state is FramingState.THROUGH:
             self._inner.data_received(data)
+        elif self._lingers is not None:
             return
-        if not self._passes_alone(data):
+        elif not self._holds_body and (part := self._inbound.pass_body(data)):
+            self._pass_body(self._inner, part)
+            self._pass_on()
+        elif not self._passes_alone(data):
             self._inbound.add(data)
             self._pass_on()
 
@@ -420,7 +432,7 @@ class _Connection(asyncio.BufferedProtocol):
         inner = self._inner
         if inner is None or self._busy or self._writing_paused or self._closing or not self._inbound.is_alone(data):
             return False
-        if not self._takes_fast_path(inner, data):
+        if not self._takes_fast_path(inner, data, None):
             return False
         self._busy = True
         self._inbound.passed_alone()
@@ -447,7 +459,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._loop.call_soon(self._after_answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for look in (self._head_look, self._body_look, self._stall_look):
+        for look in (self._head_look, self._body_look, self._stall_look, self._lingers):
             if look is not None:
                 look.cancel()
         self._addresses.leave(self._client)
@@ -469,7 +481,7 @@ class _Connection(asyncio.BufferedProtocol):
         inner, inbound, transport = self._inner, self._inbound, self._transport
         if inner is None or transport is None or transport.is_closing():
             return
-        while True:
+        while not transport.is_closing():
             if inbound.state is FramingState.WHOLE:
                 if self._busy or self._writing_paused:
                     break
@@ -477,43 +489,78 @@ class _Connection(asyncio.BufferedProtocol):
             began = inbound.state is FramingState.HEAD
             if began and inbound.held and self._head_since is None:
                 self._begin_head()
-            part = inbound.take()
-            if not part:
+            if self._holds_body or not (part := inbound.take()):
                 break
-            if began:
-                self._head_since, self._busy = None, True
-                self._connections.idle.pop(self, None)
-                if inbound.head_alone and self._takes_fast_path(inner, part):
-                    continue
-            self._resume()
-            inner.data_received(part)
+            if not began:
+                self._pass_body(inner, part)
+                continue
+            self._head_since, self._busy, self._rest = None, True, None
+            self._connections.idle.pop(self, None)
+            body = None if inbound.head_alone else RequestBody(inbound.length)
+            if inbound.state is FramingState.THROUGH or not self._takes_fast_path(inner, part, body):
+                self._resume()
+                inner.data_received(part)
         if inbound.too_large:
             self._refuse_head(TOO_LARGE, "large_head_cut")
-        elif inbound.state is FramingState.WHOLE and inbound.held >= self._limits.ahead:
+        elif (inbound.state is FramingState.WHOLE or self._holds_body) and inbound.held >= self._limits.ahead:
             self._held_back = True
             transport.pause_reading()
         else:
             self._resume()
 
-    def _takes_fast_path(self, inner: _Requests, head: bytes) -> bool:
+    @property
+    def _holds_body(self) -> bool:
+        """Whether the app of the fast path takes nothing more of the body for now."""
+        return self._fast is not None and self._fast.sends_body and not self._fast.takes_body
+
+    def _pass_body(self, inner: _Requests, part: bytes) -> None:
+        """Give a part of a body to the fast path, or to aiohttp."""
+        last = self._inbound.state is FramingState.WHOLE
+        if self._fast is not None and self._fast.sends_body:
+            self._fast.send_body(part, last=last)
+            return
+        self._resume()
+        if self._rest is None:
+            inner.data_received(part)
+            return
+        try:
+            parts = self._rest.take(part, last=last)
+        except BadBody:
+            self.cut()
+        else:
+            inner.data_received(b"".join(parts))
+
+    def _takes_fast_path(self, inner: _Requests, head: bytes, body: RequestBody | None) -> bool:
         """Whether the fast path takes this request; then aiohttp sees nothing of it."""
-        if self._fast is None or not inner.at_rest or not self._fast.take(head):
+        if self._fast is None or not inner.at_rest or not self._fast.take(head, body):
             return False
         inner.keep_alive(True)
+        if self._fast.sends_body:
+            self._watch_body(lambda: self._inbound.state in IN_BODY)
         return True
 
     def _answered_fast(self, ends: bool) -> None:
         """The fast path has sent an answer."""
         self._busy = False
-        if ends and self._transport is not None:
-            self._transport.close()
+        self._watch_no_body()
+        transport = self._transport
+        if ends and transport is not None:
+            if self._inbound.state in IN_BODY:  # a reset would take the answer from a client that still sends
+                transport.write_eof()
+                self._resume()
+                self._lingers = self._loop.call_later(_LINGER, transport.abort)
+            else:
+                transport.close()
         self._after_answer()
 
-    def _hand_over(self, head: bytes, failed: Failed | None) -> None:
-        """The application answers a request that the fast path took."""
+    def _hand_over(self, head: bytes, body: RequestBody | None, failed: Failed | None) -> None:
+        """The application answers a request that the fast path took; a part of `body` may have gone to the app."""
         if self._inner is not None:
+            self._watch_no_body()
             self._inner.failed = failed
+            self._rest = body if body is not None and body.begun and not body.complete else None
             self._inner.data_received(head)
+            self._pass_on()
 
     def _resume(self) -> None:
         if self._held_back and self._transport is not None and not self._transport.is_closing():
@@ -564,17 +611,14 @@ class _Connection(asyncio.BufferedProtocol):
         if self._inner is not None:
             self._inner.at_rest = False
         if not request.content.is_eof():
-            self._body_since = self._loop.time()  # bytes that arrived with the head count
-            self._body_look = self._loop.call_later(self._limits.body_grace, self._look_at_body, request)
+            self._watch_body(lambda: not request.content.is_eof())
 
     def ended(self) -> None:
         """The handler is done; aiohttp writes its answer, and reads the rest of the body for ten seconds."""
         self._busy = False
         if self._inner is not None:
             self._inner.failed, self._inner.uploads = None, False
-        if self._body_look is not None:
-            self._body_look.cancel()
-            self._body_look = None
+        self._watch_no_body()
         self._loop.call_soon(self._after_answer)
 
     # ---- the end of the process
@@ -586,7 +630,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._inner.ending = True
         if self._fast is not None:
             self._fast.ending = True
-        in_body = self._inbound.state in _IN_BODY
+        in_body = self._inbound.state in IN_BODY
         self._closing = not (self._busy or in_body or self._head_since is not None)
         if self._closing:
             self._inner.close()  # aiohttp ignores bytes that arrive from now on
@@ -622,18 +666,31 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.write(answer)
             self._transport.close()
 
-    def _look_at_body(self, request: web.BaseRequest) -> None:
+    def _watch_body(self, arrives: Callable[[], bool]) -> None:
+        """Limit the time of a body, as long as it `arrives`."""
+        self._watch_no_body()
+        self._body_since = self._loop.time()  # bytes that arrived with the head count
+        self._body_look = self._loop.call_later(self._limits.body_grace, self._look_at_body, arrives)
+
+    def _watch_no_body(self) -> None:
+        if self._body_look is not None:
+            self._body_look.cancel()
+            self._body_look = None
+
+    def _look_at_body(self, arrives: Callable[[], bool]) -> None:
         self._body_look = None
         transport = self._transport
-        if request.content.is_eof() or transport is None or transport.is_closing():
+        if not arrives() or transport is None or transport.is_closing():
             return
         now, limits = self._loop.time(), self._limits
-        answering = self._inner is not None and self._inner.two_way
+        answering = (self._inner is not None and self._inner.two_way) or (
+            self._fast is not None and self._fast.sends_body and self._fast.answers
+        )
         if answering or not transport.is_reading():  # the app talks, or is slow: the client's time begins anew
             self._body_since, self._received = now, 0
         left = self._body_since + limits.body_grace + self._received / limits.body_rate - now
         if left > 0:
-            self._body_look = self._loop.call_later(max(left, _LEAST_WAIT), self._look_at_body, request)
+            self._body_look = self._loop.call_later(max(left, _LEAST_WAIT), self._look_at_body, arrives)
         else:
             _log.info("slow_body_cut", client=self._client, received=self._received)
             transport.abort()

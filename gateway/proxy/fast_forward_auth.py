@@ -120,7 +120,7 @@ class QuestionReader:
             trusted = questions.kinds.configuration.gateway.trusted_proxies
             self._trusted_under = questions, is_trusted_peer(self._peer, trusted)
         found = self._in_question(questions, head) if self._trusted_under[1] else None
-        if found is None or not self._reads.read(questions.kinds, found):
+        if found is None or not self._reads.read(questions.kinds, found) or self._reads.has_body:
             return False
         path = found.split(b" ", 2)[1].partition(b"?")[0]
         if not questions.read_alike(self.cookies.tenant, path, self._reads.routed):

@@ -18,10 +18,11 @@ from gateway.proxy import headers
 from gateway.proxy.answers import PlainAnswer
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.fast_forward_auth import QuestionReader, Questions
-from gateway.proxy.forward import Failed
+from gateway.proxy.forward import REPEATABLE, Failed
 from gateway.proxy.head_lines import AnswerLines, RequestLines
 from gateway.proxy.head_reader import Cookies, HeadReader
-from gateway.proxy.request_kinds import RequestKinds, RoutedKind
+from gateway.proxy.request_body import BadBody, RequestBody
+from gateway.proxy.request_kinds import WITH_BODY, RequestKinds, RoutedKind
 from gateway.proxy.session_stream import OpenStreams, watch_admission
 from gateway.proxy.upstream_connection import AppError, NoConnection, TooSlow, UpstreamConnection, UpstreamResponse
 from gateway.proxy.upstream_pool import UpstreamPool
@@ -29,6 +30,7 @@ from gateway.sessions.sessions import Sessions
 from gateway.web import cookies
 from gateway.web.cookies import TooLarge
 from gateway.web.middleware import ID_BYTES
+from gateway.web.request_check import listed
 
 _NEVER = float("inf")
 _IDS = 256
@@ -97,7 +99,8 @@ class FastConnection:
     """The fast path of one client connection: one request after the other, each with its answer.
 
     `answered` is called after an answer, with True if the connection ends now. `hand_over` is called with a head that
-    was taken and that aiohttp's application must answer after all.
+    was taken and that aiohttp's application must answer after all; where a part of its body is gone, with the head of
+    the rest, and the body. `wants_body` is called when `takes_body` has become true.
     """
 
     def __init__(
@@ -107,7 +110,8 @@ class FastConnection:
         peer: str | None,
         *,
         answered: Callable[[bool], None],
-        hand_over: Callable[[bytes, Failed | None], None],
+        hand_over: Callable[[bytes, RequestBody | None, Failed | None], None],
+        wants_body: Callable[[], None],
     ) -> None:
         self._path = path
         self._transport = transport
@@ -116,6 +120,7 @@ class FastConnection:
         self._asks: QuestionReader | None = None
         self._answered = answered
         self._hand_over = hand_over
+        self._wants_body = wants_body
         self.ending = False
         """Whether the process ends: the connection closes after this answer."""
         self._loop = asyncio.get_running_loop()
@@ -128,32 +133,48 @@ class FastConnection:
         self._routed: RoutedKind | None = None
         self._credentials = b""
         self._head = b""
+        self._body: RequestBody | None = None
         self._wire: UpstreamConnection | None = None
         self._kept = False
         self._request_id = b""
         self._renewed = b""
         self._begun = False
+        self._ended = False
         self._left = 0
         self._chunked = False
         self._keeps_app = False
+        self._refuses = False
+        """Whether the app ends its connection before it has taken the whole body."""
         self._ends_at = _NEVER
         self._between = _NEVER
         self._unwatch: Callable[[], None] | None = None
 
     # ---- the request
 
-    def take(self, head: bytes) -> bool:
-        """Take a request, of which `head` is all; False: it is not for the fast path, and nothing has happened."""
+    def take(self, head: bytes, body: RequestBody | None = None) -> bool:
+        """Take a request; False: it is not for the fast path, and nothing has happened.
+
+        `body`: how the connection frames the body that follows; None: nothing follows.
+        """
         reads, kinds, questions = self._reads, self._path.kinds(), self._path.questions
         if questions is not None and questions.may_be(head):
-            return self._take_question(questions, head)
-        if not reads.read(kinds, head):
+            return body is None and self._take_question(questions, head)
+        if not reads.read(kinds, head) or not self._takes_body(body):
             return False
-        self._head, self._routed = head, reads.routed
+        self._head, self._routed, self._body = head, reads.routed, body
         session = self._path.sessions.held(reads.cookies.tenant, reads.cookies.place)
         if session is not None:
             return self._begin(session)
         return self._ask(reads.cookies, self._begin)
+
+    def _takes_body(self, body: RequestBody | None) -> bool:
+        """Whether the head declares the body that the connection will pass, and the app takes one of its size."""
+        reads = self._reads
+        if body is None:
+            return not reads.has_body
+        limit = reads.routed.route.max_body
+        alike = reads.method in WITH_BODY and (reads.chunked, reads.length) == (body.length is None, body.length)
+        return alike and (limit is None or (body.length is not None and body.length <= limit))
 
     def _take_question(self, questions: Questions, head: bytes) -> bool:
         """Take a question of another proxy, which has no body either."""
@@ -217,7 +238,7 @@ class FastConnection:
             if not isinstance(cookie, TooLarge):
                 self._renewed = b"Set-Cookie: %b\r\n" % cookie.encode()
         self._request_id = reads.request_id or path.new_request_id()
-        self.session, self._under_way, self._begun = session, True, False
+        self.session, self._under_way, self._begun, self._ended = session, True, False, False
         self._ends_at = self._loop.time() + session.ends_at - path.clock.now()
         wire = routed.app.take_idle()
         if wire is None:
@@ -268,10 +289,75 @@ class FastConnection:
             routed.forwarded,
             b"X-Request-ID: ",
             self._request_id,
-            b"\r\n\r\n",
+            b"\r\n",
+            self._framing(),
+            b"\r\n",
         )
-        if not wire.send(b"".join(whole)):
-            self._lost(wire, NoConnection("connection lost"))
+        body = self._body
+        if not wire.send(b"".join(whole), *(body.kept or () if body is not None else ())):
+            self._lost(wire, NoConnection("connection lost"), sent=False)
+        elif body is not None:
+            self._body_goes_on()
+            self._wants_body()
+
+    def _framing(self) -> bytes:
+        if self._body is not None:
+            return self._body.framing
+        return b"Content-Length: 0\r\n" if self._reads.method in WITH_BODY else b""
+
+    # ---- the body of the request
+
+    @property
+    def sends_body(self) -> bool:
+        """Whether the rest of the body is for `send_body`."""
+        return self._under_way and self._body is not None and not self._body.complete
+
+    @property
+    def uploads(self) -> bool:
+        """Whether a large body is on its way to an app."""
+        return self._body is not None and self._body.large
+
+    @property
+    def answers(self) -> bool:
+        """Whether the app answers already."""
+        return self._begun
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether `send_body` may be called now; else `wants_body` tells when."""
+        wire = self._wire
+        return self._ended or (wire is not None and wire.takes_more)
+
+    def send_body(self, data: bytes, *, last: bool) -> None:
+        """Send the next part of the body to the app. `last`: the body ends with it."""
+        body, wire = self._body, self._wire
+        assert body is not None  # noqa: S101 - for the type checker
+        try:
+            parts = body.take(data, last=last)
+        except BadBody:
+            self._abort()
+            return
+        if wire is not None:
+            wire.send(*parts)  # an app that is gone is noticed by its answer
+        if self._ended and last:
+            self._finish()
+        elif self._under_way:
+            self._body_goes_on()
+
+    def _body_goes_on(self) -> None:
+        """The time for the app's next step begins: to answer, or to take more of the body."""
+        body, wire = self._body, self._wire
+        if self._begun or body is None or wire is None or self._routed is None:
+            return
+        waits = body.complete or not wire.takes_more
+        wait = self._loop.time() + self._routed.route.timeouts.first_byte if waits else _NEVER
+        self._set_deadline(min(wait, self._ends_at))
+
+    def app_takes(self) -> None:
+        """The app takes more of the body."""
+        if self.sends_body:
+            self._body_goes_on()
+            self._wants_body()
 
     # ---- the answer
 
@@ -294,7 +380,7 @@ class FastConnection:
     def _answer(self, answer: PlainAnswer, body: bytes) -> None:
         """Send the head of a plain answer, with the part of the body that arrived with it."""
         rule = answer.rule
-        self._keeps_app = rule.keep_alive
+        self._keeps_app, self._refuses = rule.keep_alive, not rule.keep_alive and self.sends_body
         self._left = answer.length or 0
         self._chunked = False
         self._begin_answer(events=rule.events)
@@ -314,12 +400,12 @@ class FastConnection:
             wire = self._wire
             assert wire is not None  # noqa: S101 - for the type checker
             wire.end_for_reader(keep_alive=self._keeps_app)
-            self._finish()
+            self._end_answer()
 
     def progressed(self) -> None:
         """Take what the parser of the connection has read of an answer that is not plain."""
         wire = self._wire
-        if wire is None:
+        if wire is None or self._ended:
             return
         if not self._begun:
             answer = wire.answered
@@ -333,8 +419,7 @@ class FastConnection:
         if wire.complete:
             if self._chunked:
                 self._transport.write(b"0\r\n\r\n")
-            wire.leave()
-            self._finish()
+            self._end_answer()
         elif wire.error is not None:
             self._abort()
         else:
@@ -347,6 +432,7 @@ class FastConnection:
         assert routed is not None  # noqa: S101 - for the type checker
         fields = routed.answer_fields(answer)
         self._chunked = answer.length is None and not answer.empty
+        self._refuses = "close" in listed(answer.all("connection")) and self.sends_body
         self._begin_answer(events=headers.is_event_stream(answer.all("content-type")))
         first = f"HTTP/1.1 {answer.status} {answer.reason}\r\n".encode("latin-1")
         length = None if answer.status == 204 else answer.length
@@ -372,22 +458,35 @@ class FastConnection:
 
     @property
     def _closes(self) -> bool:
-        return self.ending or self._reads.closes
+        return self.ending or self._refuses or self._reads.closes
 
     def _wait_for_more(self) -> None:
         """The time for the next part begins, unless the browser has to take the one before it first."""
         wait = _NEVER if self._paused else self._loop.time() + self._between
-        sooner = min(wait, self._ends_at)
-        moved_up = sooner < self.deadline
-        self.deadline = sooner
+        self._set_deadline(min(wait, self._ends_at))
+
+    def _set_deadline(self, deadline: float) -> None:
+        moved_up = deadline < self.deadline
+        self.deadline = deadline
         if moved_up:
             self._path.deadlines.add(self)
 
+    def _end_answer(self) -> None:
+        """The answer has been sent; the app may still read the rest of the request's body."""
+        if not self.sends_body or self._refuses:
+            self._finish()
+            return
+        self._ended = True
+        self._set_deadline(self._ends_at)
+        self._wants_body()
+
     def _finish(self) -> None:
-        """The answer has been sent."""
+        """The exchange is over."""
         wire, routed = self._wire, self._routed
         closes = self._closes
         self._leave()
+        if wire is not None:
+            wire.leave()
         if wire is not None and routed is not None:
             routed.app.give_back(wire)
         self._answered(closes)
@@ -400,26 +499,34 @@ class FastConnection:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
-        self._under_way, self._wire, self.session, self._head = False, None, None, b""
+        self._under_way, self._wire, self.session, self._head, self._body = False, None, None, b"", None
 
     # ---- what goes wrong
 
-    def _lost(self, wire: UpstreamConnection, error: AppError) -> None:
-        """The app did not answer: send the request again if its connection was an old one, else fail."""
+    def _lost(self, wire: UpstreamConnection, error: AppError, *, sent: bool = True) -> None:
+        """The app did not answer: send the request again if its connection was an old one and it may be, else fail."""
         wire.leave()
         wire.abort()
-        if self._kept and not wire.heard and isinstance(error, NoConnection) and self._routed is not None:
+        old = self._kept and not wire.heard and isinstance(error, NoConnection)
+        if old and self._routed is not None and (not sent or self._may_be_repeated):
             self._begin_connection(self._routed)
         else:
             self._fail(error)
+
+    @property
+    def _may_be_repeated(self) -> bool:
+        body = self._body
+        return self._reads.method.decode() in REPEATABLE and (body is None or body.kept is not None)
 
     def _fail(self, error: AppError) -> None:
         self._give_to_application(Failed.of(error))
 
     def _give_to_application(self, failed: Failed | None) -> None:
-        head = self._head
+        head, body = self._head, self._body
+        if body is not None and body.begun:
+            head = body.head_of_rest(head)
         self._leave()
-        self._hand_over(head, failed)
+        self._hand_over(head, body, failed)
 
     def expire(self, now: float) -> None:
         """The deadline has passed: of the session, of the app's answer, or of its next part."""
@@ -430,7 +537,8 @@ class FastConnection:
         wire.leave()
         wire.abort()
         first_byte = self._routed.route.timeouts.first_byte if self._routed else 0
-        self._fail(TooSlow(f"no answer in {first_byte:g} s"))
+        waits = "the app has taken nothing for" if self.sends_body else "no answer in"
+        self._fail(TooSlow(f"{waits} {first_byte:g} s"))
 
     def cut(self) -> None:
         """Pass nothing more in either direction."""

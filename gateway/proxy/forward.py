@@ -29,7 +29,7 @@ from gateway.proxy.upstream_connection import (
 from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
 from gateway.web.request_check import Checked, listed
 
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Idempotent methods (RFC 9110 9.2.2)."""
 _SENT_AGAIN = 16_384
 """Bytes of a body that may be sent again."""
@@ -141,7 +141,7 @@ class _Exchange:
         self._rewrite = rewrite
         self._wire: UpstreamConnection | None = None
         self._has_body = checked.chunked or bool(checked.length)
-        self._repeatable = head.method in _REPEATABLE
+        self._repeatable = head.method in REPEATABLE
         self._taken: list[bytes] = []
         """The parts of the body that were read, as long as the request may be sent again."""
 

@@ -35,7 +35,7 @@ _READ_BY_DECISIONS = frozenset(
         b"service-worker",
     )
 )
-_NOT_PLAIN = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"))
+_NOT_PLAIN = frozenset((b"expect", b"upgrade", b"te", b"trailer"))
 _READ_OF_ANSWERS = frozenset(
     (
         b"cache-control",
@@ -61,13 +61,20 @@ class Role(Enum):
     FORWARDED_FOR = auto()
     REQUEST_ID = auto()
     LENGTH = auto()
+    CHUNKED = auto()
 
 
 Line = tuple[bytes, bytes, Role, bytes]
 """The meaning of a line: its key, what the other side gets of it with its line end (b"" for nothing), role, value."""
 
 _NOT_PLAIN_LINE: Line = (b"", b"", Role.NOT_PLAIN, b"")
-_ROLES = {b"cookie": Role.COOKIE, b"x-forwarded-for": Role.FORWARDED_FOR, b"x-request-id": Role.REQUEST_ID}
+_ROLES = {
+    b"cookie": Role.COOKIE,
+    b"x-forwarded-for": Role.FORWARDED_FOR,
+    b"x-request-id": Role.REQUEST_ID,
+    b"content-length": Role.LENGTH,
+    b"transfer-encoding": Role.CHUNKED,
+}
 _ALWAYS_NEW = frozenset((b"referer",))
 """Lines that differ so often that to remember them saves nothing."""
 
@@ -115,7 +122,7 @@ class RequestLines(dict[bytes, Line]):
             return _NOT_PLAIN_LINE
         if role is Role.COOKIE:  # `request_check.is_cookie_field` judges it
             return key, b"", role, value
-        if not _VALUE.fullmatch(value):
+        if not _VALUE.fullmatch(value) or not _is_framing(role, value):
             return _NOT_PLAIN_LINE
         if role is not Role.NONE:
             return key, b"", role, value
@@ -133,13 +140,20 @@ class AnswerLines(dict[bytes, Line]):
             return _NOT_PLAIN_LINE
         key = name.lower()
         if key == b"content-length":
-            meaning = (key, b"", Role.LENGTH, value) if _LENGTH.fullmatch(value) else _NOT_PLAIN_LINE
-        elif key in _NOT_PLAIN:
+            meaning = (key, b"", Role.LENGTH, value) if _is_framing(Role.LENGTH, value) else _NOT_PLAIN_LINE
+        elif key in _NOT_PLAIN or key == b"transfer-encoding":
             return _NOT_PLAIN_LINE
         else:
             special = key in _READ_OF_ANSWERS or key.startswith(b"access-control-")
             meaning = (line if special else key, b"%b: %b\r\n" % (name, value), Role.NONE, value)
         return _remembered(self, line, key, meaning)
+
+
+def _is_framing(role: Role, value: bytes) -> bool:
+    """Whether a field that says where a body ends has a plain value; any other field has."""
+    if role is Role.CHUNKED:
+        return value == b"chunked"
+    return role is not Role.LENGTH or _LENGTH.fullmatch(value) is not None
 
 
 def split_fields(block: bytes) -> list[bytes] | None:

@@ -70,6 +70,9 @@ class HeadReader:
         """The one that a trusted proxy gave, or b""."""
         self.client_line = b""
         """The field line that tells the app the client's address."""
+        self.length: int | None = None
+        """Bytes of the body; None: none are declared."""
+        self.chunked = False
         # ---- the last head: `_block` is b"" until all of it is read
         self._kinds: RequestKinds | None = None
         self._kind: RequestKind | None = None
@@ -90,6 +93,11 @@ class HeadReader:
     def closes(self) -> bool:
         """Whether the client ends the connection after the answer."""
         return self._kind is not None and self._kind.closes
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows, which may be empty."""
+        return self.chunked or self.length is not None
 
     def read(self, kinds: RequestKinds, head: bytes) -> bool:
         """Read a whole head; False: the usual way decides."""
@@ -156,13 +164,16 @@ class HeadReader:
                 self._cookie = value
             elif role is Role.REQUEST_ID:
                 self._given_id = value
+            elif role is Role.LENGTH:
+                self.length = int(value)
             else:
                 return False
         return True
 
     def _read_all(self, lines: list[bytes]) -> bool:
         self._keys, self._parts, self._hops = [], [], []
-        self._cookie = self._given_id = None
+        self._cookie = self._given_id = self.length = None
+        self.chunked = False
         for line in lines:
             key, part, role, value = self._known[line]
             if role is not Role.NONE:
@@ -170,6 +181,10 @@ class HeadReader:
                     self._cookie = value
                 elif role is Role.REQUEST_ID and self._given_id is None:
                     self._given_id = value
+                elif role is Role.LENGTH and self.length is None:
+                    self.length = int(value)
+                elif role is Role.CHUNKED and not self.chunked:
+                    self.chunked = True
                 elif role is Role.FORWARDED_FOR:
                     self._hops.append(value.decode())
                 else:

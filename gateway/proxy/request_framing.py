@@ -27,6 +27,7 @@ class FramingState(Enum):
     """All bytes are passed on as they arrive."""
 
 
+IN_BODY = (FramingState.BODY, FramingState.CHUNKS)
 _BETWEEN = (FramingState.HEAD, FramingState.WHOLE)
 """The states in which the next bytes begin a request, while nothing is held."""
 
@@ -42,6 +43,8 @@ class RequestFraming:
         self.state = FramingState.HEAD
         self.head_alone = False
         """Whether the head that was taken last is whole and has no body."""
+        self.length: int | None = None
+        """Bytes of the body after the last head; None: it is chunked, or there is none."""
         self._left = 0
         self._chunks = _Chunks()
 
@@ -63,24 +66,38 @@ class RequestFraming:
             self._begin()
 
     def take(self) -> bytes:
-        """Return the bytes that may be passed on now, b"" when there are none."""
-        held, end = self._held, 0
+        """Return the bytes that may be passed on now, b"" when there are none: a head, or a part of a body."""
+        held = self._held
         if self.state is FramingState.HEAD:
             end = held.find(_END, max(0, self._searched - 3))
             if end < 0 and self._has_lone_line_feed():
                 self.state = FramingState.THROUGH
+                end = len(held)
             elif end < 0 or end + len(_END) > self._most:
                 self._searched = len(held)
                 return b""
             else:
                 end += len(_END)
                 self._frame(bytes(held[:end]).lower())
-        end = max(end, 0)
-        end += self._body_in(end)
+        else:
+            end = self._body_in(held)
         part = bytes(held[:end])
         del held[:end]
         self._searched = 0
         return part
+
+    def pass_body(self, data: bytes) -> bytes:
+        """Return what belongs to the body under way of bytes that were not added; the rest is held.
+
+        b"" when bytes are held already, or no body is under way: then `add` takes them.
+        """
+        if self._held or self.state not in IN_BODY:
+            return b""
+        end = self._body_in(data)
+        if end < len(data):
+            self._held += data[end:]
+            return data[:end]
+        return data
 
     def is_alone(self, data: bytes) -> bool:
         """Whether `data`, which has arrived and was not added, is the next head to its last byte."""
@@ -120,6 +137,7 @@ class RequestFraming:
         """Find the framing of the body after `head`, which is in lower case (RFC 9112 6.3)."""
         length, coding = head.find(_LENGTH), _CODING in head
         self.head_alone = length < 0 and not coding
+        self.length = None
         if self.head_alone:
             self.state = FramingState.WHOLE
             return
@@ -128,20 +146,21 @@ class RequestFraming:
             return
         digits = head[length + len(_LENGTH) :].partition(b"\r\n")[0].strip(b" \t")
         if digits.isdigit() and len(digits) <= _MAX_DIGITS:
-            self._left, self.state = int(digits), FramingState.BODY
+            self.length = self._left = int(digits)
+            self.state = FramingState.BODY if self._left else FramingState.WHOLE
         else:
             self.state = FramingState.THROUGH
 
-    def _body_in(self, start: int) -> int:
-        """Count the held bytes from `start` on that belong to this request, and set the state after them."""
-        there = len(self._held) - start
+    def _body_in(self, data: bytes | bytearray) -> int:
+        """Count the first bytes of `data` that belong to this request, and set the state after them."""
+        there = len(data)
         if self.state is FramingState.BODY:
             there = min(there, self._left)
             self._left -= there
             if not self._left:
                 self.state = FramingState.WHOLE
         elif self.state is FramingState.CHUNKS:
-            there = self._chunks.follow(self._held, start)
+            there = self._chunks.follow(data)
             if self._chunks.done:
                 self.state = FramingState.WHOLE
         elif self.state is not FramingState.THROUGH:
@@ -159,9 +178,9 @@ class _Chunks:
         self._last = False
         self._odd = False
 
-    def follow(self, data: bytearray, start: int) -> int:
-        """Count the bytes of `data` from `start` on that belong to the body."""
-        at, end = start, len(data)
+    def follow(self, data: bytes | bytearray) -> int:
+        """Count the first bytes of `data` that belong to the body."""
+        at, end = 0, len(data)
         while at < end and not self.done and not self._odd:
             if self._left:
                 step = min(self._left, end - at)
@@ -175,7 +194,7 @@ class _Chunks:
             at = until + 1
             if stop >= 0:
                 self._end_of_line()
-        return (end if self._odd else min(at, end)) - start
+        return end if self._odd else min(at, end)
 
     def _end_of_line(self) -> None:
         line, self._line = self._line.rstrip(b"\r"), b""

@@ -25,8 +25,9 @@ from gateway.proxy.upstream_connection import UpstreamResponse
 from gateway.proxy.upstream_pool import Upstream, UpstreamOrigin, UpstreamPool
 from gateway.web.request_check import Checked, RequestHead, asks_for_service_worker, check, listed
 
-METHODS = frozenset((b"GET", b"HEAD", b"DELETE"))
-"""Methods of plain requests: they have no body, may be sent again, and are never a preflight."""
+WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
+METHODS = WITH_BODY | {b"GET", b"HEAD", b"DELETE"}
+"""Methods of plain requests: none is a preflight."""
 MOST_KINDS = 1024
 MOST_PATHS = 2048
 """Kinds, and paths of one tenant, that are remembered."""

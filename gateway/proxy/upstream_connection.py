@@ -94,6 +94,9 @@ class AnswerReader(Protocol):
     def progressed(self) -> None:
         """Take what `answered`, `taken`, `complete` and `error` say now."""
 
+    def app_takes(self) -> None:
+        """The app takes more of the request's body; see `UpstreamConnection.takes_more`."""
+
 
 class UpstreamConnection(asyncio.BufferedProtocol):
     """One connection, one exchange after the other: `begin`, `write`…, `answer`, `read`… until b"".
@@ -135,12 +138,18 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._answer = None
         self.heard = self._complete = self._keep_alive = False  # `parse` resets the rest, where it is needed
 
-    def send(self, data: bytes) -> bool:
-        """Send `data` and wait for nothing; False when the connection is lost."""
+    def send(self, *parts: bytes) -> bool:
+        """Send `parts` and wait for nothing; False when the connection is lost."""
         if self._transport is None or self._closed or self._transport.is_closing():
             return False
-        self._transport.write(data)
+        for part in parts:
+            self._transport.write(part)
         return True
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether the app has taken most of what was sent."""
+        return self._writer is None
 
     def parse(self, data: bytes) -> None:
         """The reader cannot read this answer, whose first bytes are `data`: from here on the parser does."""
@@ -167,8 +176,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def end_for_reader(self, *, keep_alive: bool) -> None:
         """The reader has the whole answer. `keep_alive`: another exchange may follow."""
-        self._complete, self._keep_alive = True, keep_alive
-        self.leave()
+        self._complete, self._keep_alive, self._reads_itself = True, keep_alive, False
 
     def leave(self) -> None:
         """The reader is called no more."""
@@ -337,7 +345,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        data = bytes(self._buffer[:nbytes])
+        self._take(bytes(self._buffer[:nbytes]))
+
+    def _take(self, data: bytes) -> None:
         if self._reads_itself and self._reader is not None:
             self.heard = True
             self._reader.received(data)
@@ -375,8 +385,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closed = True
-        if exc is not None and self._method and not self._complete and self._reader is None:
+        self._closed = self._unusable = True
+        if exc is not None and self._method and not self._complete:
             self._read_rest()
         if exc is not None and self._until_close and not self._complete and self._error is None:
             self._error = BadResponse("connection lost")  # a broken connection is no end of an answer
@@ -387,7 +397,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """Read an answer that arrived before a write failed: an app may refuse a body and close."""
         assert self._transport is not None  # noqa: S101 - for the type checker
         for data in unread(self._transport):
-            (self._hold if self.switched else self._parse)(data)
+            self._take(data)
             if self._error is not None or self._complete or self._held >= MAX_HEAD:
                 return
 
@@ -407,6 +417,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(None)
         self._writer = None
+        if self._reader is not None:
+            self._reader.app_takes()
 
     # ---- httptools
 

@@ -474,22 +474,22 @@ async def test_a_head_of_more_than_48_kib_is_answered_431_even_if_it_is_complete
         assert status_of(await server.send(large)) == 431
 
 
-async def test_a_body_that_the_app_does_not_read_is_buffered_up_to_64_kib_on_either_side() -> None:
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_body_that_the_app_does_not_read_is_buffered_up_to_64_kib_on_either_side(fast: bool) -> None:
     async def lazy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         cast(asyncio.ReadTransport, writer.transport).pause_reading()
         await go.wait()
 
     go = asyncio.Event()
-    async with app_that(lazy) as app, gateway(tenant(app.url)) as server, raw(server) as (_reader, writer):
+    async with app_that(lazy) as app, gateway(tenant(app.url), fast=fast) as server, raw(server) as (_reader, writer):
         writer.write(server.request("/unified-admin/", "Content-Length: 100000000", method="POST"))
         assert await pour(writer, b"x" * 200_000, 100_000_000) < 64 * 2**20
         (connection,) = server.runner._connections.known.values()
         assert connection._inner is not None
         request = connection._inner._current_request
-        assert request is not None
-        assert 0 < request.content._size <= MOST
-        assert connection._inbound.held == 0
+        held_by_aiohttp = request.content._size if request is not None else 0
+        assert 0 < held_by_aiohttp + connection._inbound.held <= MOST
         writer.transport.abort()
         go.set()
 

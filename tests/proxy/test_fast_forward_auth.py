@@ -12,6 +12,7 @@ import pytest
 from gateway.domain.configuration import ForwardAuthProxy
 from gateway.domain.tenant import AllowedUsers, IdentityDelivery, Route, Tenant
 from gateway.proxy.fast_path import FastConnection
+from gateway.proxy.request_body import RequestBody
 from tests.fixtures.proxy_server import HOST, TOKEN, VALUE, ProxyServer, gateway, session, status_of, tenant
 from tests.proxy.test_fast_path_agrees import LINES, ORIGIN, OTHER, QUERIES, Client
 from tests.proxy.test_forward_auth import EACH, FURTHER_WAYS, NGINX, NO_APP, OWN, UPSTREAM, field, question
@@ -76,8 +77,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     heads: list[bytes] = []
     take = FastConnection.take
 
-    def counting(self: FastConnection, head: bytes) -> bool:
-        found = take(self, head)
+    def counting(self: FastConnection, head: bytes, body: RequestBody | None = None) -> bool:
+        found = take(self, head, body)
         if found:
             heads.append(head)
         return found

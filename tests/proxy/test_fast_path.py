@@ -16,6 +16,7 @@ from gateway.domain.tenant import Route, Tenant, Timeouts
 from gateway.proxy import routing
 from gateway.proxy.connection_limits import FAST_PATH
 from gateway.proxy.fast_path import FastConnection
+from gateway.proxy.request_body import RequestBody
 from gateway.proxy.request_kinds import Targets
 from gateway.proxy.routing import RouteMatch
 from gateway.web.request_check import Checked, RequestHead, check
@@ -44,8 +45,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     heads: list[bytes] = []
     take = FastConnection.take
 
-    def noting(self: FastConnection, head: bytes) -> bool:
-        found = take(self, head)
+    def noting(self: FastConnection, head: bytes, body: RequestBody | None = None) -> bool:
+        found = take(self, head, body)
         if found:
             heads.append(head)
         return found

@@ -14,6 +14,7 @@ import structlog
 
 from gateway.domain.tenant import Tenant
 from gateway.proxy.fast_path import FastConnection
+from gateway.proxy.request_body import RequestBody
 from tests.fixtures.ports import free_port
 from tests.fixtures.proxy_server import HOST, TOKEN, VALUE, ProxyServer, gateway, session, tenant
 
@@ -277,9 +278,9 @@ async def test_both_ways_decide_send_and_answer_alike(
     taken = 0
     take = FastConnection.take
 
-    def counting(self: FastConnection, head: bytes) -> bool:
+    def counting(self: FastConnection, head: bytes, body: RequestBody | None = None) -> bool:
         nonlocal taken
-        found = take(self, head)
+        found = take(self, head, body)
         taken += found
         return found
 
