@@ -420,7 +420,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._inner.data_received(data)
         elif self._lingers is not None:
             return
-        elif not self._holds_body and (part := self._inbound.pass_body(data)):
+        elif not self._holds_body and (part := self._inbound.pass_body(data)) is not None:
             self._pass_body(self._inner, part)
             self._pass_on()
         elif not self._passes_alone(data):
@@ -521,7 +521,8 @@ class _Connection(asyncio.BufferedProtocol):
             return
         self._resume()
         if self._rest is None:
-            inner.data_received(part)
+            if part:
+                inner.data_received(part)
             return
         try:
             parts = self._rest.take(part, last=last)

@@ -217,7 +217,7 @@ class ProxyHandler:
         if not isinstance(outcome, Failed):
             return outcome
         response = self._app_failed(request, match, outcome)
-        if request.body_exists:
+        if not request.content.is_eof():
             response.force_close()
         return response
 

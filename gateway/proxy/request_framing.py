@@ -2,7 +2,8 @@
 
 Pure. aiohttp parses all that it gets, 32 requests ahead and fields of any length, and keeps two or three copies of a
 head. So a head stays here unchanged until it is whole, and the bytes after a request until that one is answered. The
-module judges nothing: it passes odd bytes on as they are, and aiohttp rejects them.
+module judges nothing: it passes odd bytes on as they are, and aiohttp rejects them. Only the trailers of a chunked body
+are dropped (RFC 9110 6.5.1): aiohttp 3.14 takes the last one for a field of the next request on the connection.
 """
 
 from enum import Enum, auto
@@ -13,6 +14,8 @@ _CODING = b"\ntransfer-encoding:"
 _MAX_LINE = 24
 """Characters of a line between chunks that are kept: the size is first, without its leading zeros."""
 _MAX_DIGITS = 20
+_NEVER_PARSED = b"\x00"
+"""Passed in place of trailers that do not parse."""
 
 
 class FramingState(Enum):
@@ -80,24 +83,24 @@ class RequestFraming:
                 end += len(_END)
                 self._frame(bytes(held[:end]).lower())
         else:
-            end = self._body_in(held)
+            end, part = self._body_in(bytes(held))
+            del held[:end]
+            return part
         part = bytes(held[:end])
         del held[:end]
         self._searched = 0
         return part
 
-    def pass_body(self, data: bytes) -> bytes:
+    def pass_body(self, data: bytes) -> bytes | None:
         """Return what belongs to the body under way of bytes that were not added; the rest is held.
 
-        b"" when bytes are held already, or no body is under way: then `add` takes them.
+        None when bytes are held already, or no body is under way: then `add` takes them.
         """
         if self._held or self.state not in IN_BODY:
-            return b""
-        end = self._body_in(data)
-        if end < len(data):
-            self._held += data[end:]
-            return data[:end]
-        return data
+            return None
+        end, part = self._body_in(data)
+        self._held += data[end:]
+        return part
 
     def is_alone(self, data: bytes) -> bool:
         """Whether `data`, which has arrived and was not added, is the next head to its last byte."""
@@ -151,21 +154,26 @@ class RequestFraming:
         else:
             self.state = FramingState.THROUGH
 
-    def _body_in(self, data: bytes | bytearray) -> int:
-        """Count the first bytes of `data` that belong to this request, and set the state after them."""
-        there = len(data)
+    def _body_in(self, data: bytes) -> tuple[int, bytes]:
+        """Count the first bytes of `data` that belong to this request, and set the state after them.
+
+        The second value: those of them to pass on.
+        """
+        if self.state is FramingState.THROUGH:
+            return len(data), data
         if self.state is FramingState.BODY:
-            there = min(there, self._left)
-            self._left -= there
-            if not self._left:
-                self.state = FramingState.WHOLE
+            end = min(len(data), self._left)
+            part = data[:end]
+            self._left -= end
+            is_whole = not self._left
         elif self.state is FramingState.CHUNKS:
-            there = self._chunks.follow(data)
-            if self._chunks.done:
-                self.state = FramingState.WHOLE
-        elif self.state is not FramingState.THROUGH:
-            return 0
-        return there
+            end, part = self._chunks.follow(data)
+            is_whole = self._chunks.done
+        else:
+            return 0, b""
+        if is_whole:
+            self.state = FramingState.WHOLE
+        return end, part
 
 
 class _Chunks:
@@ -176,12 +184,20 @@ class _Chunks:
         self._line = b""
         self._left = 0
         self._last = False
+        """Whether the last chunk has begun: trailers follow."""
+        self._after_return = False
+        """Whether the byte before was a carriage return."""
+        self._lone_return = False
+        """Whether the line has another one."""
         self._odd = False
 
-    def follow(self, data: bytes | bytearray) -> int:
-        """Count the first bytes of `data` that belong to the body."""
-        at, end = 0, len(data)
-        while at < end and not self.done and not self._odd:
+    def follow(self, data: bytes) -> tuple[int, bytes]:
+        """Count the first bytes of `data` that belong to the body, and return those without trailers."""
+        at, end, was_odd = 0, len(data), self._odd
+        if was_odd:
+            return end, b"" if self._last else data
+        passed = 0 if self._last else end
+        while at < end and not (self.done or self._odd):
             if self._left:
                 step = min(self._left, end - at)
                 self._left -= step
@@ -191,18 +207,28 @@ class _Chunks:
             until = end if stop < 0 else stop
             line = self._line + data[at:until]
             self._line = (line if self._last else line.lstrip(b"0"))[:_MAX_LINE]
-            at = until + 1
+            if until > at:
+                self._lone_return = self._lone_return or self._after_return or data.find(b"\r", at, until - 1) >= 0
+                self._after_return = data[until - 1 : until] == b"\r"
+            at = min(until + 1, end)
             if stop >= 0:
                 self._end_of_line()
-        return end if self._odd else min(at, end)
+                passed = min(passed, at) if self._last else passed
+        if self.done:
+            return at, data[:passed] + b"\r\n"
+        if self._odd:
+            return end, data[:passed] + _NEVER_PARSED if self._last else data
+        return at, data[:passed]
 
     def _end_of_line(self) -> None:
-        line, self._line = self._line.rstrip(b"\r"), b""
+        line, plain = self._line, self._after_return and not self._lone_return
+        self._line, self._after_return, self._lone_return = b"", False, False
         if self._last:
-            self.done = not line
+            self._odd = not plain
+            self.done = line == b"\r"
             return
         try:
-            size = int(line.partition(b";")[0] or b"0", 16)
+            size = int(line.rstrip(b"\r").partition(b";")[0] or b"0", 16)
         except ValueError:
             size = -1
         self._odd = size < 0

@@ -145,7 +145,20 @@ LINES = (
     "X-V: é",
     "X-Requested-With: XMLHttpRequest",
 )
-METHODS = (*("GET",) * 8, "HEAD", "DELETE", "OPTIONS", "POST", "TRACE", "get")
+METHODS = (*("GET",) * 8, "HEAD", "DELETE", "POST", "PUT", "PATCH", "OPTIONS", "POST", "TRACE", "get")
+BODIES = (
+    ("Content-Length: 5", "hello"),
+    ("Content-Length: 0", ""),
+    ("Content-Length: 40000", "x" * 40_000),
+    ("content-length:  7 ", "a b c d"),
+    ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked", "0\r\n\r\n"),
+    ("Transfer-Encoding: chunked", "3;a=b\r\nabc\r\n00A\r\n0123456789\r\n0\r\nX-Trailer: t\r\n\r\n"),
+    ("Transfer-Encoding: chunked", "9C40\r\n" + "y" * 40_000 + "\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: Chunked", "1\r\na\r\n0\r\n\r\n"),
+    ("X-None: 1", ""),
+)
+"""Field lines that say where a body ends, and the body."""
 COOKIES = (
     VALUE,
     VALUE,
@@ -162,7 +175,7 @@ _OWN_WORDS = re.compile(rb"\b[2-9A-HJ-NP-Z]{8}\b|nonce[^ >]*|\b[0-9a-f]{18}\b|Da
 def request(random_: random.Random) -> bytes:
     """Returns one request, mostly of a signed-in user."""
     plain = random_.random() < 0.5
-    method = random_.choice(METHODS[:10] if plain else METHODS)
+    method = random_.choice(METHODS[:13] if plain else METHODS)
     path = random_.choice(PATHS[:6] if plain else PATHS)
     lines = random_.sample(LINES, random_.choice((0, 1, 1, 2, 3)))
     if plain:
@@ -173,26 +186,40 @@ def request(random_: random.Random) -> bytes:
         (f"token={TOKEN}", "token=old", "a=b", "__Host-gateway-x=1", f"{name}=twice", "=x", "é=1"), 1
     )
     host = HOST if plain else random_.choice((HOST,) * 20 + (HOST.upper(), f"{HOST}:443", "other.example", ""))
-    fields = [f"Host: {host}", *lines, f"X-Answer: {random_.randrange(len(ANSWERS))}", f"Cookie: {'; '.join(cookie)}"]
+    framing, body = random_.choice(BODIES) if method in ("POST", "PUT", "PATCH") else ("X-None: 1", "")
+    if plain and method in ("POST", "PUT", "PATCH") and "Sec-Fetch-Site: same-origin" not in lines:
+        lines.append(f"Origin: https://{HOST}")
+    fields = [
+        f"Host: {host}",
+        *lines,
+        framing,
+        f"X-Answer: {random_.randrange(len(ANSWERS))}",
+        f"Cookie: {'; '.join(cookie)}",
+    ]
     random_.shuffle(fields)
     version = "HTTP/1.1" if plain else random_.choice(("HTTP/1.1",) * 30 + ("HTTP/1.0", "HTTP/2.0"))
     head = "\r\n".join([f"{method} {path}{random_.choice(QUERIES)} {version}", *fields, "", ""])
-    return head.encode("latin-1")
+    return (head + body).encode("latin-1")
 
 
 @dataclass
 class App:
-    """Answers as each request asks, and keeps the heads that arrive."""
+    """Answers as each request asks, and keeps the heads and bodies that arrive."""
 
     port: int
     heads: list[bytes] = field(default_factory=list)
+    bodies: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                self.heads.append(re.sub(rb"X-Request-ID: [0-9a-f]{18}\r\n", b"", head))
+                body = await body_after(head, reader)
+                self.bodies += body != b""
+                lines = re.sub(rb"X-Request-ID: [0-9a-f]{18}\r\n", b"", head).split(b"\r\n")
+                lines.sort(key=lambda line: line.startswith((b"Content-Length", b"Transfer-Encoding", b"X-Request-ID")))
+                self.heads.append(b"\r\n".join((*lines, body)))
                 found = re.search(rb"X-Answer: (\d+)", head)
                 number = int(found[1]) if found else 0
                 answer = ANSWERS[number]
@@ -247,6 +274,18 @@ class Client:
         return body, ends
 
 
+async def body_after(head: bytes, reader: asyncio.StreamReader) -> bytes:
+    """Returns the body of a request, without its chunks."""
+    if b"\r\nTransfer-Encoding: chunked" in head:
+        whole = b""
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            whole += (await reader.readexactly(size + 2))[:-2]
+        await reader.readexactly(2)
+        return whole
+    length = re.search(rb"\r\nContent-Length: (\d+)", head)
+    return await reader.readexactly(int(length[1])) if length else b""
+
+
 @asynccontextmanager
 async def app() -> AsyncIterator[App]:
     """Yields a running app."""
@@ -298,4 +337,5 @@ async def test_both_ways_decide_send_and_answer_alike(
             behind.heads.clear()
             by_usual = await other.answer(raw)
             assert (by_fast, at_app) == (by_usual, tuple(behind.heads)), raw
+        assert behind.bodies > requests // 100
     assert taken > requests // 5
