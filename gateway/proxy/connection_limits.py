@@ -496,10 +496,10 @@ class _Connection(asyncio.BufferedProtocol):
                 continue
             self._head_since, self._busy, self._rest = None, True, None
             self._connections.idle.pop(self, None)
-            body = None if inbound.head_alone else RequestBody(inbound.length)
+            body, first = self._body_of_head()
             if inbound.state is FramingState.THROUGH or not self._takes_fast_path(inner, part, body):
                 self._resume()
-                inner.data_received(part)
+                inner.data_received(part + first)
         if inbound.too_large:
             self._refuse_head(TOO_LARGE, "large_head_cut")
         elif (inbound.state is FramingState.WHOLE or self._holds_body) and inbound.held >= self._limits.ahead:
@@ -507,6 +507,20 @@ class _Connection(asyncio.BufferedProtocol):
             transport.pause_reading()
         else:
             self._resume()
+
+    def _body_of_head(self) -> tuple[RequestBody | None, bytes]:
+        """The body of the head that was taken, as far as it is here; None: there is none, or it does not parse."""
+        inbound = self._inbound
+        if inbound.head_alone or inbound.state is FramingState.THROUGH:
+            return None, b""
+        body, first = RequestBody(inbound.length), b""
+        if inbound.state in IN_BODY and inbound.held:
+            first = inbound.take()
+            try:
+                body.take_first(first, last=inbound.state is FramingState.WHOLE)
+            except BadBody:
+                return None, first
+        return body, first
 
     @property
     def _holds_body(self) -> bool:
@@ -547,7 +561,8 @@ class _Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if ends and transport is not None:
             if self._inbound.state in IN_BODY:  # a reset would take the answer from a client that still sends
-                transport.write_eof()
+                if transport.can_write_eof():
+                    transport.write_eof()
                 self._resume()
                 self._lingers = self._loop.call_later(_LINGER, transport.abort)
             else:
@@ -559,7 +574,7 @@ class _Connection(asyncio.BufferedProtocol):
         if self._inner is not None:
             self._watch_no_body()
             self._inner.failed = failed
-            self._rest = body if body is not None and body.begun and not body.complete else None
+            self._rest = body if body is not None and body.sent and not body.complete else None
             self._inner.data_received(head)
             self._pass_on()
 

@@ -294,7 +294,7 @@ class FastConnection:
             b"\r\n",
         )
         body = self._body
-        if not wire.send(b"".join(whole), *(body.kept or () if body is not None else ())):
+        if not wire.send(b"".join((*whole, *(body.begin() if body is not None else ())))):
             self._lost(wire, NoConnection("connection lost"), sent=False)
         elif body is not None:
             self._body_goes_on()
@@ -516,15 +516,15 @@ class FastConnection:
     @property
     def _may_be_repeated(self) -> bool:
         body = self._body
-        return self._reads.method.decode() in REPEATABLE and (body is None or body.kept is not None)
+        return self._reads.method.decode() in REPEATABLE and (body is None or body.may_be_repeated)
 
     def _fail(self, error: AppError) -> None:
         self._give_to_application(Failed.of(error))
 
     def _give_to_application(self, failed: Failed | None) -> None:
         head, body = self._head, self._body
-        if body is not None and body.begun:
-            head = body.head_of_rest(head)
+        if body is not None:
+            head = body.head_of_rest(head) if body.sent else head + body.first
         self._leave()
         self._hand_over(head, body, failed)
 

@@ -26,14 +26,13 @@ class RequestBody:
         self.length = length
         self.complete = length == 0
         """Whether the last byte was taken."""
+        self.first = b""
+        """The bytes that arrived with the head, as they arrived."""
+        self.sent = False
+        """Whether a connection to an app has got the head and `first`."""
         self._taken = 0
         self._kept: list[bytes] | None = []
         self._decoder = _Decoder() if length is None else None
-
-    @property
-    def begun(self) -> bool:
-        """Whether a part was taken."""
-        return self._taken > 0 or self.complete
 
     @property
     def large(self) -> bool:
@@ -46,22 +45,28 @@ class RequestBody:
         return b"Transfer-Encoding: chunked\r\n" if self.length is None else b"Content-Length: %d\r\n" % self.length
 
     @property
-    def kept(self) -> list[bytes] | None:
-        """All that was taken so far, to send it again; None: it was too much."""
-        return self._kept
+    def may_be_repeated(self) -> bool:
+        """Whether `begin` may be called again."""
+        return self._kept is not None
+
+    def begin(self) -> list[bytes]:
+        """What an app gets after the head, on the first connection or on another one."""
+        parts, self.sent = self._kept or [], True
+        self._keep([])
+        return parts
+
+    def take_first(self, data: bytes, *, last: bool) -> None:
+        """Take the bytes that arrived with the head. Raises `BadBody`."""
+        self.first = data
+        self._kept = self._read(data, last=last)
 
     def take(self, data: bytes, *, last: bool) -> list[bytes]:
         """Take the next bytes as they arrived; returns what the app gets. `last`: the body ends with them.
 
         :raises BadBody: the bytes are no chunks, or end elsewhere.
         """
-        self._taken += len(data)
-        parts = [data] if self._decoder is None else self._decoder.chunks(data, last=last)
-        self.complete = last
-        if self._kept is not None:
-            self._kept += parts
-            if self._taken > MOST_KEPT:
-                self._kept = None
+        parts = self._read(data, last=last)
+        self._keep(parts)
         return parts
 
     def head_of_rest(self, head: bytes) -> bytes:
@@ -69,6 +74,17 @@ class RequestBody:
         if self.length is None:
             return head + (b"0\r\n\r\n" if self.complete else b"")
         return _LENGTH.sub(b"\r\nContent-Length: %d" % (self.length - self._taken), head, count=1)
+
+    def _read(self, data: bytes, *, last: bool) -> list[bytes]:
+        self._taken += len(data)
+        self.complete = last
+        return [data] if self._decoder is None else self._decoder.chunks(data, last=last)
+
+    def _keep(self, parts: list[bytes]) -> None:
+        if self._taken > MOST_KEPT:
+            self._kept = None
+        if self._kept is not None:
+            self._kept += parts
 
 
 class _Decoder:

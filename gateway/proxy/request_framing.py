@@ -6,6 +6,7 @@ module judges nothing: it passes odd bytes on as they are, and aiohttp rejects t
 are dropped (RFC 9110 6.5.1): aiohttp 3.14 takes the last one for a field of the next request on the connection.
 """
 
+import re
 from enum import Enum, auto
 
 _END = b"\r\n\r\n"
@@ -14,6 +15,8 @@ _CODING = b"\ntransfer-encoding:"
 _MAX_LINE = 24
 """Characters of a line between chunks that are kept: the size is first, without its leading zeros."""
 _MAX_DIGITS = 20
+_MAX_TRAILER = 8_192
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 _NEVER_PARSED = b"\x00"
 """Passed in place of trailers that do not parse."""
 
@@ -185,10 +188,6 @@ class _Chunks:
         self._left = 0
         self._last = False
         """Whether the last chunk has begun: trailers follow."""
-        self._after_return = False
-        """Whether the byte before was a carriage return."""
-        self._lone_return = False
-        """Whether the line has another one."""
         self._odd = False
 
     def follow(self, data: bytes) -> tuple[int, bytes]:
@@ -196,8 +195,7 @@ class _Chunks:
         at, end, was_odd = 0, len(data), self._odd
         if was_odd:
             return end, b"" if self._last else data
-        passed = 0 if self._last else end
-        while at < end and not (self.done or self._odd):
+        while at < end and not (self._last or self._odd):
             if self._left:
                 step = min(self._left, end - at)
                 self._left -= step
@@ -205,32 +203,37 @@ class _Chunks:
                 continue
             stop = data.find(b"\n", at)
             until = end if stop < 0 else stop
-            line = self._line + data[at:until]
-            self._line = (line if self._last else line.lstrip(b"0"))[:_MAX_LINE]
-            if until > at:
-                self._lone_return = self._lone_return or self._after_return or data.find(b"\r", at, until - 1) >= 0
-                self._after_return = data[until - 1 : until] == b"\r"
+            self._line = (self._line + data[at:until]).lstrip(b"0")[:_MAX_LINE]
             at = min(until + 1, end)
             if stop >= 0:
                 self._end_of_line()
-                passed = min(passed, at) if self._last else passed
-        if self.done:
-            return at, data[:passed] + b"\r\n"
-        if self._odd:
-            return end, data[:passed] + _NEVER_PARSED if self._last else data
-        return at, data[:passed]
+        if not self._last:
+            return end, data
+        of_trailers, passed = self._follow_trailers(data[at:])
+        return at + of_trailers, data[:at] + passed
 
     def _end_of_line(self) -> None:
-        line, plain = self._line, self._after_return and not self._lone_return
-        self._line, self._after_return, self._lone_return = b"", False, False
-        if self._last:
-            self._odd = not plain
-            self.done = line == b"\r"
-            return
+        line, self._line = self._line.rstrip(b"\r"), b""
         try:
-            size = int(line.rstrip(b"\r").partition(b";")[0] or b"0", 16)
+            size = int(line.partition(b";")[0] or b"0", 16)
         except ValueError:
             size = -1
         self._odd = size < 0
         self._last = not size
         self._left = size + 2 if size > 0 else 0
+
+    def _follow_trailers(self, data: bytes) -> tuple[int, bytes]:
+        held, whole, at = len(self._line), self._line + data, 0
+        while (stop := whole.find(b"\n", at)) >= 0:
+            line, at = whole[at : stop + 1], stop + 1
+            if line == b"\r\n":
+                self.done = True
+                return at - held, line
+            if not _TRAILER.fullmatch(line):
+                self._odd = True
+                break
+        self._line = whole[at:]
+        if self._odd or len(self._line) > _MAX_TRAILER:
+            self._odd = True
+            return len(data), _NEVER_PARSED
+        return len(data), b""

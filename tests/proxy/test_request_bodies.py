@@ -210,19 +210,27 @@ async def test_a_refusal_in_the_middle_of_a_body_says_that_the_connection_ends()
 
 
 @pytest.mark.attack("D1")
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("bad", [b"zz\r\nhello\r\n", b"5\r\nhelloworld\r\n", b"5\nhello\r\n", b"-5\r\nhello\r\n"])
-async def test_chunks_that_do_not_parse_end_the_connection_and_reach_no_app_as_a_whole(bad: bytes) -> None:
+async def test_chunks_that_do_not_parse_end_the_connection_and_reach_no_app_as_a_whole(bad: bytes, apart: bool) -> None:
     whole: list[bytes] = []
+    arrived = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_head(reader)
+        arrived.set()
         whole.append(await body_after(head, reader))
 
     async with app_that(script) as app, gateway(tenant(app.url)) as server:
         reader, writer = await server.connect()
-        writer.write(head_of(server, "Transfer-Encoding: chunked") + bad + b"0\r\n\r\n" + head_of(server))
+        writer.write(head_of(server, "Transfer-Encoding: chunked"))
+        if apart:
+            await asyncio.wait_for(arrived.wait(), 10)
+        writer.write(bad + b"0\r\n\r\n" + head_of(server))
+        said = b""
         with suppress(ConnectionError):
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            said = await asyncio.wait_for(reader.read(), 10)
+    assert said == b"" if apart else status_of(said) == 400
     assert whole == []
 
 
