@@ -163,12 +163,12 @@ def _fault(user: bytes, arrived: Read, known: tuple[Read, Read]) -> str:
     if not all(read.body == arrived.body if arrived.whole else read.body.startswith(arrived.body) for read in known):
         return f"has not the body of {one}"
     path, mark, query = one.target.partition(b"?")
-    if not as_browser(path) == as_server(path) == _decoded(path):
+    if not _decoded(as_browser(path)) == as_server(path) == _decoded(path):
         return f"{path!r} is read in several ways"
     if arrived.target != _at_app(path) + mark + query:
         return f"{arrived.target!r} is not {one.target!r}"
     given = [pair.strip(b" \t").partition(b"=") for line in one.values(b"cookie") for pair in line.split(b";")]
-    own_cookies = [value.strip(b" \t") for name, _, value in given if name.strip(b" \t") == _SESSION]
+    own_cookies = [value.strip(b" \t") for name, mark, value in given if mark and name.strip(b" \t") == _SESSION]
     if own_cookies != [user] or arrived.values(b"authorization") != [b"Bearer " + TOKENS[user]]:
         return f"has not the session of {one}"
     if any(value in b"".join(arrived.values(b"cookie")) for value in TOKENS):

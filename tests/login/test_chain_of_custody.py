@@ -16,6 +16,7 @@ from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Method,
 from gateway.domain.problem import Problem
 from gateway.domain.session import Satisfied
 from gateway.domain.tenant import Tenant
+from gateway.login.begin_in_session import AccountForm
 from gateway.login.flow import FlowResult
 from gateway.login.record import Act, ActKind
 from gateway.login.state_machine import Step
@@ -490,6 +491,33 @@ async def test_in_a_trusted_browser_each_act_needs_a_proof() -> None:
     result = await browser.begin(Act(ActKind.SHOW_CODES))
     assert result
     assert result.step is Step.VERIFY
+
+
+@pytest.mark.row("GE-21")
+@pytest.mark.attack("S2")
+async def test_a_session_of_the_password_alone_skips_no_second_factor() -> None:
+    login_harness = LoginHarness(replace(CLOUDCX, skip_when_verified=True))
+    await login_harness.start()
+    browser = LoginBrowser(login_harness, "laptop")
+    await signs_in(browser)  # nothing set up
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
+    result = await browser.step_up()
+    assert result
+    assert result.step is Step.VERIFY
+
+
+@pytest.mark.row("GW-46")
+async def test_the_same_form_at_two_replicas_begins_one_login() -> None:
+    login_harness, browser = await signed_in_with_codes()
+    session = await browser.current()
+    assert session
+    slot, visit, form = await browser.find(), await browser.visit(), AccountForm("form")
+    begun = [
+        await replica.in_session.begin(visit, slot, session, form, act=Act(ActKind.SHOW_CODES))
+        for replica in login_harness.replicas
+    ]
+    assert [one.step for one in begun] == [Step.VERIFY] * 2
+    assert len({one.login.id for one in begun if one.login}) == 1
 
 
 @pytest.mark.row("GW-46", "CC-21")

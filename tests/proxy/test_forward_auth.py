@@ -12,6 +12,7 @@ from hypothesis.strategies import builds, just, lists, sampled_from
 from ruamel.yaml import YAML
 
 from gateway.domain.configuration import ForwardAuthProxy
+from gateway.domain.errors import Unreachable
 from gateway.domain.session import Session
 from gateway.domain.tenant import AllowedUsers, IdentityDelivery, Route, Tenant, longest_match
 from gateway.proxy.authorization import Decision, Forward, authorize
@@ -503,3 +504,16 @@ def test_envoy_sends_the_gateway_every_field_on_which_a_decision_depends() -> No
 @pytest.mark.parametrize("file", ["traefik/efcx-gateway.yaml", "envoy/envoy.yaml"])
 def test_a_shipped_configuration_that_is_yaml_can_be_read(file: str) -> None:
     assert YAML(typ="safe").load((DEPLOY / file).read_text())
+
+
+@EACH
+async def test_a_store_that_does_not_answer_is_a_failure_and_neither_a_yes_nor_a_no(
+    proxy: ForwardAuthProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(_tenant: Tenant, _cookie: str) -> Session | None:
+        raise Unreachable("store", "timeout")
+
+    async with gateway(tenant(UPSTREAM), trusted=("127.0.0.1",), forward_auth=proxy, fast=False) as server:
+        monkeypatch.setattr(server.sessions, "current", down)
+        raw = question(proxy, "/agent-manager/x", (*OWN, f"Cookie: {server.cookie}"))
+        assert status_of(await server.send(raw)) == 503
