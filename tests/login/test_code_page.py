@@ -180,3 +180,13 @@ async def test_the_sign_in_page_has_the_last_users_name_until_another_one_is_typ
     await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
     page = login_harness.flow.pages[Step.PASSWORD]
     assert (await page.view(await browser.visit(), None, fields)).username == name  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("fails", "later", "stage"), [("", 0, "alive"), ("down", 0, "failed"), ("", 121, "expired")])
+async def test_the_page_names_the_state_of_the_code(
+    login_harness: LoginHarness, fails: str, later: float, stage: str
+) -> None:
+    login_harness.mails.refuses = fails
+    browser = await at_the_code(login_harness)
+    login_harness.clock.advance(later)
+    assert (await page_of(browser)).stage("send-failed" if fails else "").value == stage
