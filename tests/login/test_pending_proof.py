@@ -105,6 +105,15 @@ def test_a_user_who_proved_a_factor_needs_no_approval_for_another(registration: 
     assert not pending_proof.needs_approval(after(sent(), proved(), login=asked), APP)
 
 
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+@pytest.mark.parametrize("registration", [GUARD, ADMIN])
+def test_a_factor_proved_at_the_sign_in_replaces_no_approval(registration: Registration) -> None:
+    policy = replace(GUARDED, registration=registration)
+    asked = within(Purpose.SIGN_IN, ENROLLED, policy, contacts=KNOWN)
+    assert pending_proof.needs_approval(after(sent(), proved(), login=asked), APP)
+
+
 @pytest.mark.row("GW-27", "EF-22")
 @pytest.mark.attack("F5")
 @pytest.mark.parametrize("registration", [GUARD, ADMIN])
