@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
-from functools import cached_property
+from functools import cached_property, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from math import ceil
 from pathlib import Path
@@ -41,7 +41,7 @@ class Language:
 
     def number(self, value: int) -> str:
         """A number with this language's separators."""
-        return format_decimal(value, locale=self.locale)
+        return _decimal(value, self.locale)
 
     def duration(self, seconds: float, *, exact: bool = False) -> str:
         """In words, "2 minutes": the largest unit, rounded up (a wait is never longer than said).
@@ -88,6 +88,11 @@ class Language:
 
     def _counted(self, singular: str, plural: str, count: int) -> str:
         return self.translations.ngettext(singular, plural, count) % {"num": self.number(count)}
+
+
+@lru_cache(maxsize=1000)
+def _decimal(value: int, locale: Locale) -> str:
+    return format_decimal(value, locale=locale)
 
 
 class Languages:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import css_inline
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_environment, select_autoescape
 
 from gateway.rendering.languages import Language, Languages
 
@@ -39,7 +39,15 @@ def _environment(root: Path, language: Language) -> Environment:
     environment.policies["ext.i18n.trimmed"] = True
     environment.globals["language"] = language
     environment.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
+    environment.globals["_"] = environment.globals["gettext"]  # else each text is looked up by two calls
+    environment.globals["icon"] = _icon
     return environment
+
+
+@pass_environment
+def _icon(environment: Environment, name: str) -> object:
+    """A picture of `icons.html`. An import would make its macros again for each page."""
+    return environment.get_template("icons.html").module.icon(name)  # type: ignore[attr-defined]
 
 
 class _Loader(FileSystemLoader):
