@@ -49,7 +49,7 @@ def serve(config: Config = DEFAULT_CONFIG) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
     import gc
 
-    gc.disable()  # what a start makes stays; `serve` collects once when it is complete
+    gc.disable()  # what a start makes stays; `serve` enables it when it is complete
     from gateway.cli.serve import run
 
     raise typer.Exit(run(config))

@@ -22,6 +22,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -45,8 +46,14 @@ LOCK_WAIT = 10.0
 CALLS = 5
 """The most requests to Keycloak under the user's lock; each may take the timeout of the access."""
 LOCK_MARGIN = 5.0
-_SET = TypeAdapter(EnrolmentSet)
+
 log = structlog.get_logger(__name__)
+
+
+@cache
+def _set() -> TypeAdapter[EnrolmentSet]:
+    """Reads and writes a set as JSON. It is made at the first use, because a start has no use for it."""
+    return TypeAdapter(EnrolmentSet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,12 +375,12 @@ class Enrolments:
 
     def _open(self, tenant: Tenant, user_id: str, sealed: str) -> EnrolmentSet | None:
         try:
-            return _SET.validate_json(self._sets.open_text(sealed, _context(tenant, user_id)))
+            return _set().validate_json(self._sets.open_text(sealed, _context(tenant, user_id)))
         except (Unopenable, ValidationError):
             return None
 
     def _seal(self, tenant: Tenant, user_id: str, value: EnrolmentSet) -> str:
-        return self._sets.seal_text(_SET.dump_json(value, exclude_defaults=True), _context(tenant, user_id))
+        return self._sets.seal_text(_set().dump_json(value, exclude_defaults=True), _context(tenant, user_id))
 
     def _guard(self, tenant: Tenant, user_id: str, raw: bytes | None) -> Guard | Tampered | None:
         if raw is None:

@@ -13,7 +13,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Generic, TypeVar
 from urllib.parse import quote
@@ -81,10 +81,15 @@ class Records(Generic[T]):
         self._clock = clock
         self._name = name
         self._schema = schema
-        self._envelope = _Envelope[of]  # type: ignore[valid-type]  # pydantic makes the class at run time
+        self._of = of
         self._turns = LocalLocks()
         self._most = most
         self._asked: OrderedDict[str, tuple[bytes, _Envelope[T]]] = OrderedDict()
+
+    @cached_property
+    def _envelope(self) -> type[_Envelope[T]]:
+        """The class of the JSON: pydantic makes it at the first use, because a start has no use for it."""
+        return _Envelope[self._of]  # type: ignore[name-defined]
 
     async def read(self, tenant: str, key: str | RecordKey) -> T | None:
         """The value, or None."""

@@ -26,7 +26,7 @@ _ROUNDS = 8
 class Section(BaseModel):
     """A section in which every key is known."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class ForeignSection(Section):
