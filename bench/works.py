@@ -94,8 +94,8 @@ async def _messages(size: int, design: Design, around: Installation, connections
     return await messages(design, around, size=size, connections=connections, seconds=seconds)
 
 
-async def _questions(design: Design, around: Installation, connections: int, seconds: int) -> Sample:
-    asked = (f"X-Original-URI: {SAME}", "X-Original-Method: GET")
+async def _questions(about: str, design: Design, around: Installation, connections: int, seconds: int) -> Sample:
+    asked = (f"X-Original-URI: {about}", "X-Original-Method: GET")
     return await requests(
         design, around, connections=connections, seconds=seconds, target="/-/auth", size=0, lines=asked
     )
@@ -136,7 +136,16 @@ WORKS: dict[str, Work] = {
     ),
     "ws125": Work("WebSocket, 125 bytes to and fro", MICROSECONDS, partial(_messages, 125), (16,)),
     "ws16k": Work("WebSocket, 16 KiB to and fro", MICROSECONDS, partial(_messages, 16_384), (8,)),
-    "auth": Work("forward-auth, the endpoint alone", MICROSECONDS, _questions, base="naive-auth", endpoint=True),
+    "auth": Work(
+        "forward-auth, the endpoint alone", MICROSECONDS, partial(_questions, SAME), base="naive-auth", endpoint=True
+    ),
+    "auth-different": Work(
+        "forward-auth, the endpoint alone, each question about another path and query",
+        MICROSECONDS,
+        partial(_questions, DIFFERENT),
+        base="naive-auth",
+        endpoint=True,
+    ),
 }
 
 

@@ -14,7 +14,7 @@ from gateway.web.request_check import MAX_HEADERS
 
 MOST_LINES = 4096
 """Lines remembered in all."""
-_LONGEST = 512
+LONGEST_LINE = 512
 """Bytes of a line that is remembered, at most."""
 
 _NAME = re.compile(rb"[!#$%&'*+^`|~0-9A-Za-z-]+")
@@ -175,7 +175,7 @@ def without_secrets(fields: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str
 
 
 def _remembered(known: dict[bytes, Line], line: bytes, key: bytes, meaning: Line) -> Line:
-    if len(line) <= _LONGEST and key not in _SECRET:
+    if len(line) <= LONGEST_LINE and key not in _SECRET:
         if len(known) >= MOST_LINES:
             known.clear()
         known[line] = meaning

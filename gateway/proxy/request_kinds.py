@@ -44,6 +44,11 @@ Target = tuple[Route, bytes]
 _UNKNOWN = object()
 
 
+def is_plain_path(path: bytes) -> bool:
+    """Whether every server reads this path alike."""
+    return _PLAIN_PATH.fullmatch(path) is not None
+
+
 class Targets:
     """The targets of one tenant's paths."""
 
@@ -61,7 +66,7 @@ class Targets:
         known = self._known.get(path, _UNKNOWN)
         if known is not _UNKNOWN:
             return cast("Target | None", known)
-        found = self._plain(path) if self._simple and _PLAIN_PATH.fullmatch(path) else self._checked(path)
+        found = self._plain(path) if self._simple and is_plain_path(path) else self._checked(path)
         if len(path) <= _LONGEST_PATH:
             if len(self._known) >= MOST_PATHS:
                 self._known.clear()

@@ -59,6 +59,8 @@ _SINGLE = frozenset(
         "upgrade",
     }
 )
+_ONCE = _SINGLE | {"content-location", "content-range", "etag", "max-forwards", "server", "user-agent"}
+"""Names that may occur once: those of `_SINGLE`, and all that aiohttp's parser takes once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,7 @@ def _check_fields(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None
     for name, value in headers:
         key = name.lower()
         allowed = _COOKIE_VALUE if key == "cookie" else _VALUE
-        if not _NAME.fullmatch(name) or not allowed.fullmatch(value) or (key in _SINGLE and key in seen):
+        if not _NAME.fullmatch(name) or not allowed.fullmatch(value) or (key in _ONCE and key in seen):
             return _BAD
         seen.add(key)
     return None

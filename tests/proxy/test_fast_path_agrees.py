@@ -144,6 +144,9 @@ LINES = (
     "X-É: y",
     "X-V: é",
     "X-Requested-With: XMLHttpRequest",
+    "user-agent: other",
+    "ETag: a",
+    "etag: b",
 )
 METHODS = (*("GET",) * 8, "HEAD", "DELETE", "POST", "PUT", "PATCH", "OPTIONS", "POST", "TRACE", "get")
 BODIES = (

@@ -236,6 +236,12 @@ def test_chunked_is_refused_in_http_1_0() -> None:
         "Sec-WebSocket-Key",
         "Sec-WebSocket-Version",
         "Upgrade",
+        "User-Agent",
+        "ETag",
+        "Max-Forwards",
+        "Content-Location",
+        "Content-Range",
+        "Server",
     ],
 )
 def test_a_field_allowed_once_is_refused_twice(name: str) -> None:
