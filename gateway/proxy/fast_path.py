@@ -33,6 +33,8 @@ from gateway.web.middleware import ID_BYTES
 from gateway.web.request_check import listed
 
 _NEVER = float("inf")
+TAKEN_BEFORE_LARGE = 2**18
+"""Bytes of an answer that a client has taken before the rest is read in larger parts."""
 _IDS = 256
 """Request ids drawn at once: a call of the system for each would cost more than the id."""
 
@@ -141,6 +143,7 @@ class FastConnection:
         self._begun = False
         self._ended = False
         self._left = 0
+        self._large_below = 0
         self._chunked = False
         self._keeps_app = False
         self._refuses = False
@@ -383,6 +386,7 @@ class FastConnection:
         self._keeps_app, self._refuses = rule.keep_alive, not rule.keep_alive and self.sends_body
         self._left = answer.length or 0
         self._chunked = False
+        self._large_below = self._left - TAKEN_BEFORE_LARGE
         self._begin_answer(events=rule.events)
         self._pass(body, self._whole_head(answer.head, answer.declared))
 
@@ -394,11 +398,12 @@ class FastConnection:
         self._left = left
         if head or data:
             self._transport.write(head + data)
+        wire = self._wire
+        assert wire is not None  # noqa: S101 - for the type checker
         if left:
+            wire.reads_much = left < self._large_below
             self._wait_for_more()
         else:
-            wire = self._wire
-            assert wire is not None  # noqa: S101 - for the type checker
             wire.end_for_reader(keep_alive=self._keeps_app)
             self._end_answer()
 

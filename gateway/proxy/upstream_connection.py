@@ -23,6 +23,8 @@ MAX_FIELDS = 256
 READ = 16_384
 """Bytes of one read, at most. For a client that takes nothing the gateway holds one piece of its answer, of two reads.
 Larger reads cost less CPU for each megabyte, and more memory for each such client."""
+LARGE_READ = 131_072
+"""Bytes of one read, at most, of a large answer whose client has taken all of it so far."""
 HIGH_WATER = 16_384
 """Bytes of an answer held here before the app has to wait, while its reader is only late. A reader that waits for its
 own side calls `hold`, and then nothing more is read."""
@@ -105,8 +107,10 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     """
 
     def __init__(self, buffer: memoryview) -> None:
-        """`buffer`: `READ` bytes for reads; all connections of one event loop may share it."""
-        self._buffer = buffer
+        """`buffer`: `LARGE_READ` bytes for reads; all connections of one event loop may share it."""
+        self._buffer, self._large_buffer = buffer[:READ], buffer
+        self.reads_much = False
+        """Whether the next reads may be large ones; set by the reader of an answer, until the next one."""
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._reader: AnswerReader | None = None
@@ -136,6 +140,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._reads_itself = True
         self._method = method
         self._answer = None
+        self.reads_much = False
         self.heard = self._complete = self._keep_alive = False  # `parse` resets the rest, where it is needed
 
     def send(self, *parts: bytes) -> bool:
@@ -185,6 +190,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def _reset(self, method: str) -> None:
         self._method = method
+        self.reads_much = False
         self._fields: list[tuple[str, str]] = []
         self._reason = b""
         self._answer = None
@@ -342,10 +348,10 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
+        return self._large_buffer if self.reads_much else self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._take(bytes(self._buffer[:nbytes]))
+        self._take(bytes(self._large_buffer[:nbytes]))
 
     def _take(self, data: bytes) -> None:
         if self._reads_itself and self._reader is not None:

@@ -17,7 +17,7 @@ from gateway.crypto.tls import client_context
 from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import Route
 from gateway.observe.connection_errors import why_not_connected
-from gateway.proxy.upstream_connection import READ, NoConnection, TooSlow, UpstreamConnection
+from gateway.proxy.upstream_connection import LARGE_READ, NoConnection, TooSlow, UpstreamConnection
 
 NEXT_ADDRESS = 0.25
 """Seconds until the next address of a name is tried beside a silent one (RFC 8305, "Connection Attempt Delay")."""
@@ -110,7 +110,7 @@ class UpstreamPool:
     def __init__(self, *, idle_seconds: float = 4.0, idle_each: int = 512) -> None:
         self.idle_seconds = idle_seconds
         self.idle_each = idle_each
-        self.buffer = memoryview(bytearray(READ))
+        self.buffer = memoryview(bytearray(LARGE_READ))
         self._upstreams: dict[UpstreamOrigin, Upstream] = {}
         self._contexts: dict[TlsSettings, ssl.SSLContext] = {}
         self._sweep: asyncio.TimerHandle | None = None
