@@ -63,9 +63,11 @@ def _tls_reason(error: ssl.SSLError, tls: str, no_tls: str) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and its causes. Of a group, which has one error for each address, the first counts."""
+    """The error and its causes, each once. Of a group, which has one error for each address, the first counts."""
     cause: BaseException | None = error
-    while cause is not None:
+    known: list[BaseException] = []
+    while cause is not None and cause not in known:
         yield cause
+        known.append(cause)
         members = cause.exceptions if isinstance(cause, BaseExceptionGroup) else ()
         cause = cause.__cause__ or cause.__context__ or (members[0] if members else None)

@@ -132,7 +132,7 @@ async def test_a_large_body_arrives_byte_for_byte() -> None:
 
 
 @pytest.mark.parametrize(("method", "status", "times"), [("PUT", 200, 2), ("POST", 502, 1)])
-async def test_only_a_repeatable_request_is_sent_again_after_a_dead_kept_connection(
+async def test_only_a_repeatable_request_is_sent_again_after_a_kept_connection_has_closed(
     method: str, status: int, times: int
 ) -> None:
     arrived: list[bytes] = []
@@ -154,7 +154,7 @@ async def test_only_a_repeatable_request_is_sent_again_after_a_dead_kept_connect
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-async def test_an_app_that_dies_in_a_body_is_a_problem_and_the_next_request_is_answered(framing: str) -> None:
+async def test_an_app_that_closes_in_a_body_is_a_problem_and_the_next_request_is_answered(framing: str) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_head(reader)
         if b"/agent-manager/next" in head:
