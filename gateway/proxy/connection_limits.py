@@ -59,6 +59,8 @@ _LEAST_WAIT = 0.05
 """Seconds between two looks at one body, at least."""
 _LOOK = 0.05
 """Seconds between two looks at the connections that are left."""
+_REST = 1.0
+"""Seconds without a request after which a connection closes when the process ends, or a quarter of the time if less."""
 _YEAR = 365 * 86_400.0
 _LINGER = 10.0
 """Seconds for a client to stop sending a body that its app refused; aiohttp waits as long."""
@@ -131,9 +133,10 @@ class Runner(web.AppRunner):
     async def end(self, within: float) -> int:
         """Close the ports and end every connection within that many seconds; returns the number that were cut.
 
-        A connection without a request closes at once, any other after the answer to its request; until then its body
-        still arrives. A handler whose browser left has the same time: only aiohttp's server still knows it. The
-        application's `on_shutdown` ends streams, which have no end of their own.
+        A connection closes after its next answer, or when it has had no request for a second: one that was just
+        answered may have its next request on the way. Until an answer the body of its request still arrives. A handler
+        whose browser left has the same time: only aiohttp's server still knows it. The application's `on_shutdown` ends
+        streams, which have no end of their own.
         """
         server = super().server
         if server is None:
@@ -145,10 +148,11 @@ class Runner(web.AppRunner):
         await self.shutdown()
         loop = asyncio.get_running_loop()
         until = loop.time() + within
+        rest = min(_REST, within / 4)
         closing: set[asyncio.Task[None]] = set()
         while (server.connections or self._connections.switched) and (left := until - loop.time()) > 0:
             for protocol, connection in tuple(self._connections.known.items()):
-                if connection.end():
+                if connection.end(rest):
                     closing.add(asyncio.create_task(protocol.shutdown(left)))
             await asyncio.sleep(min(_LOOK, left))
         if cut := len(server.connections) + len(self._connections.switched):
@@ -639,15 +643,17 @@ class _Connection(asyncio.BufferedProtocol):
 
     # ---- the end of the process
 
-    def end(self) -> bool:
-        """Take no further request. True when none is under way: then `shutdown` of its protocol closes at once."""
+    def end(self, rest: float) -> bool:
+        """Take one more request at most; True if there was none for `rest` seconds: then `shutdown` closes at once."""
         if self._inner is None or self._closing:
             return False
         self._inner.ending = True
         if self._fast is not None:
             self._fast.ending = True
         in_body = self._inbound.state in IN_BODY
-        self._closing = not (self._busy or in_body or self._head_since is not None)
+        since = self._connections.idle.get(self)
+        resting = since is not None and monotonic() - since < rest
+        self._closing = not (self._busy or in_body or resting or self._head_since is not None)
         if self._closing:
             self._inner.close()  # aiohttp ignores bytes that arrive from now on
         return self._closing

@@ -157,12 +157,37 @@ async def test_a_connection_without_a_request_ends_when_the_port_closes(folder: 
         assert (await process.ended())[0] == 0
 
 
+# ------------------------------------------------------------------ short requests
+
+
+@pytest.mark.redis
+@pytest.mark.row("GW-20")
+@pytest.mark.parametrize("copies", [0, 5])
+async def test_no_request_of_a_busy_connection_fails_after_sigterm(
+    folder: ConfigFolder, redis_url: str, copies: int
+) -> None:
+    """20 users whose requests follow each other at once, with sessions that are read each time or copied."""
+    folder.gateway["shutdown_timeout"] = 4
+    async with (
+        app_running() as app,
+        signed_in(folder, app, redis_url, sessions=20, copies=copies) as (process, cookies),
+    ):
+        users = [asyncio.create_task(browsing(folder, cookie)) for cookie in cookies]
+        await app.asked(300)
+        process.process.send_signal(signal.SIGTERM)
+        answers = await asyncio.gather(*users)
+        code, _, said = await process.ended()
+    assert {status_of(answer) for of_user in answers for answer in of_user} == {200}
+    assert all(("Connection", "close") in fields_of(of_user[-1]) for of_user in answers)
+    assert (code, "Traceback" in said, "connections_cut_at_shutdown" in said) == (0, False, False)
+
+
 # ------------------------------------------------------------------ the parts
 
 
 @dataclass
 class App:
-    """An app: `/silent` never answers, an upload is answered with its size, `/events` and `/socket` stay open."""
+    """An app: `/page` is empty, an upload is answered with its size, `/events` and `/socket` stay open."""
 
     url: str
     heads: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
@@ -200,6 +225,8 @@ class App:
             body = await reader.readexactly(2 * HALF)
             said = b"%d" % len(body)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+        elif path == b"/app/page":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         else:
             await reader.read()
 
@@ -223,11 +250,12 @@ def with_redis(folder: ConfigFolder, url: str) -> KeyRing:
 
 @asynccontextmanager
 async def signed_in(
-    folder: ConfigFolder, app: App, redis_url: str, *, sessions: int = 1
+    folder: ConfigFolder, app: App, redis_url: str, *, sessions: int = 1, copies: int = 5
 ) -> AsyncIterator[tuple[Process, list[str]]]:
     """Starts the process before `app`; returns that number of session cookies."""
     folder.own["routes"] = [{"path": "/app", "to": app.url}]
     ring = with_redis(folder, redis_url)
+    folder.gateway["store"]["session_copies"] = copies
     configuration = folder.load().configuration
     assert configuration
     cookies = await cookies_of_new_sessions(sessions, configuration.tenants[0], ring, redis_url)
@@ -262,6 +290,25 @@ async def request(folder: ConfigFolder, line: str, cookie: str, *fields: str) ->
     head = (line, "Host: one.example.com", "Sec-Fetch-Site: same-origin", f"Cookie: {cookie}", *fields, "", "")
     writer.write("\r\n".join(head).encode())
     return reader, writer
+
+
+async def browsing(folder: ConfigFolder, cookie: str) -> list[bytes]:
+    """Sends one request after the other on one connection until the gateway ends it; returns the heads of all answers.
+
+    An answer that does not arrive whole is empty.
+    """
+    reader, writer = await connected(folder)
+    raw = f"GET /app/page HTTP/1.1\r\nHost: one.example.com\r\nSec-Fetch-Site: same-origin\r\nCookie: {cookie}\r\n\r\n"
+    answers: list[bytes] = []
+    async with asyncio.timeout(LIMIT):
+        while not answers or (answers[-1] and ("Connection", "close") not in fields_of(answers[-1])):
+            writer.write(raw.encode())
+            try:
+                answers.append(await read_head(reader))
+            except (ConnectionError, asyncio.IncompleteReadError):
+                answers.append(b"")
+    writer.close()
+    return answers
 
 
 async def upload_begun(folder: ConfigFolder, cookie: str) -> Wire:
