@@ -15,6 +15,7 @@ from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, KeycloakAccess
+from gateway.keycloak.admin_connection import AdminConnection
 from gateway.keycloak.clients import forwarded_for, user_path
 from gateway.keycloak.token_endpoint import Granted
 from tests.fixtures.ports import free_port
@@ -63,6 +64,27 @@ async def test_the_fallback_administrator_is_used_where_the_service_account_lack
     with pytest.raises(errors.Refused):
         await realm_harness.users.check(realm_harness.access)
     await realm_harness.users.check(replace(realm_harness.access, administration_fallback=administrator))
+
+
+async def test_the_connections_of_an_administrator_that_lacks_rights_are_closed(
+    realm_harness: RealmHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = realm_harness.realm.client("gateway-admin")
+    assert client is not None
+    client.management = ("view-users",)
+    fallback = AdminUser(realm_harness.access.sign_in, "root", Secret("made-up-by-the-test"))
+    access = replace(realm_harness.access, administration_fallback=fallback)
+    made: list[AdminConnection] = []
+    begin = AdminConnection.__init__
+
+    def kept(connection: AdminConnection, context: ssl.SSLContext) -> None:
+        begin(connection, context)
+        made.append(connection)
+
+    monkeypatch.setattr(AdminConnection, "__init__", kept)
+    with pytest.raises(errors.Refused):
+        await realm_harness.users.check(access)
+    assert [one.is_closed for one in made] == [True, True, False, False]
 
 
 async def test_the_error_of_a_refused_client_names_the_missing_role(realm_harness: RealmHarness) -> None:
@@ -173,6 +195,7 @@ async def test_without_the_client_certificate_no_connection_succeeds(realm_harne
     [
         ("https://sso.example/auth/realms/r", "203.0.113.7", "203.0.113.7"),
         ("https://sso.example/auth/realms/r", "2001:db8::7", "2001:db8::7"),
+        ("https://sso.example/auth/realms/r", "8.8.8.8", "8.8.8.8"),
         ("http://keycloak:8080/auth/realms/r", "10.0.0.7", "10.0.0.7"),
         ("http://keycloak:8080/auth/realms/r", "8.8.8.8", None),
         ("https://sso.example/auth/realms/r", "", None),

@@ -75,6 +75,11 @@ async def test_a_token_of_the_realm_names_its_user(realm_harness: RealmHarness, 
     )
 
 
+async def test_a_token_of_the_realm_gives_first_and_last_name(realm_harness: RealmHarness, verifier: Verifier) -> None:
+    claims = await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
+    assert (claims.user.first_name, claims.user.last_name) == ("A", "One")
+
+
 @pytest.mark.parametrize(
     "claims",
     [

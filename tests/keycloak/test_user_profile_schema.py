@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED, findings, users_may_edit
+from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED, findings, not_sealed_off, users_may_edit
 
 FOR_SOME_SCOPES = {"name": "phone", "permissions": {"edit": ["admin"]}, "selector": {"scopes": ["address"]}}
 
@@ -72,3 +72,23 @@ def test_users_may_edit_an_attribute_unless_the_profile_says_that_they_cannot(
     profile: dict[str, Any], may: bool
 ) -> None:
     assert users_may_edit(profile, "phone") is may
+
+
+HIDES, CHANGES = "the realm hides the attribute phone", "users may change the attribute phone"
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        ({"attributes": [{"name": "phone", "permissions": {"view": ["admin"], "edit": ["admin"]}}]}, ""),
+        ({"attributes": [{"name": "phone", "permissions": {"view": ["user"], "edit": []}}]}, HIDES),
+        ({"attributes": [{"name": "phone", "permissions": {"edit": ["user"]}}]}, CHANGES),
+        ({"attributes": [], "unmanagedAttributePolicy": "ADMIN_EDIT"}, ""),
+        ({"attributes": [], "unmanagedAttributePolicy": "ENABLED"}, CHANGES),
+        ({"attributes": []}, HIDES),
+    ],
+)
+def test_an_attribute_holds_what_an_administrator_wrote_unless_users_may_write_it_or_the_realm_hides_it(
+    profile: dict[str, Any], words: str
+) -> None:
+    assert not_sealed_off(profile, "phone").partition(";")[0] == words

@@ -84,6 +84,20 @@ async def test_a_use_that_the_store_refused_is_stored_later(
     assert await harness.two.sessions.current(TENANT, cookie)
 
 
+async def test_a_store_that_refuses_a_use_is_asked_again_only_after_a_pause(
+    harness: SessionHarness, store: Slow
+) -> None:
+    _, cookie = await harness.open()
+    store.refused = 1_000
+    harness.clock.advance(60)
+    assert await harness.one.sessions.current(TENANT, cookie)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert store.refused == 999
+    store.refused = 0
+    await harness.one.sessions._tasks.close(5)
+
+
 async def test_a_use_that_is_not_stored_yet_keeps_the_session_from_its_idle_limit(
     harness: SessionHarness, store: Slow
 ) -> None:
