@@ -61,3 +61,18 @@ async def test_after_a_changed_channel_the_password_alone_cannot_enrol_a_factor(
     result = await scanned_and_proved(login_harness, LoginBrowser(login_harness, "laptop"))
     assert (result.step, result.problem_detail) == (Step.VERIFY, None)
     assert [e.factor for e in login_harness.enrolled("anna").enrolments] == [FactorKind.EMAIL]
+
+
+@pytest.mark.row("GW-27")
+async def test_an_enrolment_needs_no_approval_where_the_tenant_turned_2fa_off_during_the_login() -> None:
+    login_harness = LoginHarness(replace(APP_ALONE, registration=Registration.OPEN))
+    await login_harness.start()
+    browser = LoginBrowser(login_harness, "laptop")
+    result = await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert result.login
+    assert result.login.enrolling.draft
+    off = replace(APP_ALONE, enabled=False, registration=Registration.ADMIN_CODE)
+    login_harness.tenant = replace(login_harness.tenant, policy=off)
+    result = await browser.act(Step.REGISTER, code=login_harness.code_of(result.login.enrolling.draft.secret))
+    assert result.step is Step.DONE
+    assert login_harness.enrolled("anna").of(FactorKind.TOTP)

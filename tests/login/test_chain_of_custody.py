@@ -24,6 +24,7 @@ from gateway.rendering.step_view import as_json
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
+from gateway.web import endpoint
 from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
 from tests.fixtures.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
 
@@ -518,6 +519,20 @@ async def test_the_same_form_at_two_replicas_begins_one_login() -> None:
     ]
     assert [one.step for one in begun] == [Step.VERIFY] * 2
     assert len({one.login.id for one in begun if one.login}) == 1
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.attack("S2")
+@pytest.mark.parametrize("posted", [True, False])
+async def test_only_the_answer_to_a_form_shows_backup_codes(posted: bool) -> None:
+    login_harness, browser = await signed_in_with_codes()
+    await browser.begin(Act(ActKind.SHOW_CODES))
+    visit = replace(await browser.visit(), posted=posted)
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.login
+    assert result.login.opened
+    answer = await login_harness.replicas[0].responses.go_on(visit, result)
+    assert isinstance(answer.body, endpoint.Page if posted else endpoint.Redirect)
 
 
 @pytest.mark.row("GW-46", "CC-21")

@@ -8,6 +8,7 @@ import pytest
 from gateway.domain.problem import Problem
 from gateway.login.record import Act, ActKind
 from gateway.login.state_machine import Step
+from gateway.observe.audit import AuditEvent
 from gateway.settings.presets import PRESETS
 from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness, LoginPerson
 from tests.fixtures.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
@@ -109,3 +110,15 @@ async def test_a_session_that_ended_during_a_fresh_proof_is_not_reopened(login_h
     assert result.problem_detail
     assert result.problem_detail.problem is Problem.LOGIN_EXPIRED
     assert await browser.current() is None
+
+
+@pytest.mark.row("GW-46")
+async def test_an_act_of_a_user_with_edited_enrolments_is_refused_and_audited(login_harness: LoginHarness) -> None:
+    browser = await at_the_code(login_harness)
+    await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    login_harness.profile.values["id-anna"] = "edited"
+    refused = await browser.begin(Act(ActKind.SHOW_CODES))
+    assert refused
+    assert refused.problem_detail
+    assert refused.problem_detail.problem is Problem.ENROLMENT_UNREADABLE
+    assert [line.user for line in login_harness.audit if line.event is AuditEvent.ENROLMENT_TAMPERED] == ["anna"]

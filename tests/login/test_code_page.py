@@ -4,14 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.policy import FactorKind, Method, RegistrationContact
+from gateway.domain.channel import Channel, ChannelKind, ChannelType
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import ChoosePage, FactorKind, Method, RegistrationContact
 from gateway.domain.problem import Problem
-from gateway.login.state_machine import Step
+from gateway.login.state_machine import Step, state_of
 from gateway.login.steps.password import PasswordPage, PasswordView
 from gateway.login.steps.register import RegisterView
 from gateway.login.steps.verify import VerifyView
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
+from tests.fixtures.event_scripts import after, begun, password, waiting, with_policy
 from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
 from tests.fixtures.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
 
@@ -190,3 +193,28 @@ async def test_the_page_names_the_state_of_the_code(
     browser = await at_the_code(login_harness)
     login_harness.clock.advance(later)
     assert (await page_of(browser)).stage("send-failed" if fails else "").value == stage
+
+
+async def test_the_page_that_takes_any_code_says_that_none_was_sent_until_one_is() -> None:
+    login_harness = await with_mailbox(replace(POLICY, choose_page=ChoosePage.COMBINED))
+    app = Enrolment(FactorKind.TOTP, secret="JBSWY3DPEHPK3PXP")  # made up
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), app)
+    browser = await at_the_code(login_harness)
+    before = (await page_of(browser)).sent_already
+    await browser.act(Step.VERIFY, "send")
+    assert (before, (await page_of(browser)).sent_already) == (False, True)
+
+
+@pytest.mark.row("EF-20")
+@pytest.mark.parametrize(("codes", "hidden"), [((), True), (("digest",), False)])
+async def test_a_page_hides_a_passcode_where_it_takes_no_backup_code(
+    login_harness: LoginHarness, codes: tuple[str, ...], hidden: bool
+) -> None:
+    login_harness.channels["rsa"] = Channel("rsa", ChannelType.RSA, ChannelKind.RSA)
+    policy = with_policy(methods=(Method(FactorKind.RSA, "rsa"),), backup_codes=10)
+    right = password(EnrolmentSet(1, backup_codes=codes))
+    login = after(right, waiting(factor=FactorKind.RSA), login=begun(policy))
+    visit = await LoginBrowser(login_harness, "laptop").visit()
+    view = await login_harness.flow.pages[Step.VERIFY].view(visit, state_of(login), {})
+    assert isinstance(view, VerifyView)
+    assert view.hidden is hidden

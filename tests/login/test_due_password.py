@@ -11,6 +11,7 @@ from gateway.domain.problem import Problem, ProblemDetail
 from gateway.keycloak.token_endpoint import Granted
 from gateway.login.flow import FlowResult
 from gateway.login.state_machine import Step
+from gateway.observe.audit import AuditEvent
 from gateway.settings.presets import PRESETS
 from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
 from tests.fixtures.registered_user import EMAIL, MAILBOX, with_mailbox
@@ -69,6 +70,12 @@ async def test_a_user_with_a_due_password_proves_a_factor_sets_a_password_and_pr
     assert (await browser.act(Step.NEW_PASSWORD, new_password="another")).step is Step.VERIFY
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step is Step.DONE
     assert await browser.current()
+
+
+async def test_the_audit_says_that_a_due_password_was_accepted(login_harness: LoginHarness) -> None:
+    await at_the_new_password(login_harness)
+    found = [line for line in login_harness.audit if line.event is AuditEvent.PASSWORD_ACCEPTED]
+    assert [(line.user, line.details["due"]) for line in found] == [("anna", True)]
 
 
 async def test_a_login_that_is_left_after_the_new_password_ends_its_session_at_keycloak(
