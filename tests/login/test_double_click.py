@@ -8,7 +8,11 @@ import pytest
 
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
-from gateway.login.state_machine import Step
+from gateway.domain.problem import Problem, ProblemDetail
+from gateway.login.flow import FormFields, StepResult
+from gateway.login.login_request import LoginRequest
+from gateway.login.state_machine import LoginState, Step
+from gateway.rendering.step_view import StepView
 from gateway.settings.presets import PRESETS
 from tests.fixtures.full_login_harness import CHANNEL, Form, LoginBrowser, LoginHarness
 
@@ -93,3 +97,31 @@ async def test_a_double_click_on_the_code_of_a_first_login_gets_the_same_answer_
     steps = await asyncio.gather(entered(0, browser, form, code), entered(turns, second, form, code))
     assert set(steps) == {Step.DONE}
     assert second.session == browser.session != ""
+
+
+class AnyCode:
+    """The way back from Keycloak, which exchanges a code while other requests run."""
+
+    def __init__(self) -> None:
+        self.exchanged: list[str] = []
+
+    async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
+        self.exchanged.append(fields["code"])
+        await asyncio.sleep(0)
+        return StepResult(problem_detail=ProblemDetail(Problem.NOT_STARTED_HERE))
+
+    async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> StepView:
+        raise NotImplementedError
+
+
+@pytest.mark.row("SI-08")
+@pytest.mark.parametrize(("codes", "exchanged"), [(["one", "one"], ["one"]), (["one", "other"], ["one", "other"])])
+async def test_each_code_with_the_same_state_is_exchanged_once(codes: list[str], exchanged: list[str]) -> None:
+    login_harness = LoginHarness(FIRST)
+    flow, page = login_harness.replicas[0].flow, AnyCode()
+    flow.pages[Step.SSO] = page  # type: ignore[index]
+    browser = LoginBrowser(login_harness, "laptop")
+    visit, slot = await browser.visit(), await browser.find()
+    fields = {"login": "", "round": "0", "form": "f", "state": "s"}
+    await asyncio.gather(*(flow.act(visit, slot, Step.SSO, "", {**fields, "code": code}) for code in codes))
+    assert page.exchanged == exchanged

@@ -554,6 +554,16 @@ async def test_a_connection_above_the_total_takes_the_place_of_the_one_that_was_
     assert [line["event"] for line in lines] == ["connections_full"]
 
 
+async def test_two_connections_above_the_total_take_two_places() -> None:
+    limits = ConnectionLimits(connections=2)
+    async with gateway(tenant(), limits=limits) as server, raw(server) as one, raw(server) as other:
+        for reader, writer in (one, other):
+            writer.write(f"GET /-/login HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            assert status_of(await read_head(reader)) == 200
+        await asyncio.gather(server.connect(), server.connect())
+        await asyncio.gather(ended(one[0]), ended(other[0]))
+
+
 async def test_a_request_under_way_keeps_its_connection_although_there_are_too_many() -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
