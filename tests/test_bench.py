@@ -21,7 +21,7 @@ from bench.processes import Running
 from bench.report import ratios, table
 from bench.works import WORKS, Results
 
-MOST = 6.0
+MOST = 4.5
 """About twice the ratio that `make bench` measures."""
 
 
