@@ -16,7 +16,8 @@ _MAX_LINE = 24
 """Characters of a line between chunks that are kept: the size is first, without its leading zeros."""
 _MAX_DIGITS = 20
 _MAX_TRAILER = 8_192
-_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _NEVER_PARSED = b"\x00"
 """Passed in place of trailers that do not parse."""
 
@@ -229,7 +230,8 @@ class _Chunks:
             if line == b"\r\n":
                 self.done = True
                 return at - held, line
-            if not _TRAILER.fullmatch(line):
+            name, colon, value = line[:-2].partition(b":")
+            if not (colon and line.endswith(b"\r\n") and _NAME.fullmatch(name) and _VALUE.fullmatch(value)):
                 self._odd = True
                 break
         self._line = whole[at:]
