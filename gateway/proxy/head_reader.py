@@ -73,10 +73,10 @@ class HeadReader:
         self.length: int | None = None
         """Bytes of the body; None: none are declared."""
         self.chunked = False
-        # ---- the last head: `_block` is b"" until all of it is read
+        # ---- the last head: `_block` is None until all of it is read
         self._kinds: RequestKinds | None = None
         self._kind: RequestKind | None = None
-        self._block = b""
+        self._block: bytes | None = None
         self._lines: list[bytes] = []
         self._keys: list[bytes] = []
         self._parts: list[bytes] = []
@@ -136,8 +136,8 @@ class HeadReader:
 
     def _read_fields(self, kinds: RequestKinds, method: bytes, block: bytes) -> bool:
         lines = split_fields(block) if len(block) <= LONGEST_BLOCK else None
-        like_last = bool(self._block) and method == self.method and kinds is self._kinds
-        self._block = b""
+        like_last = self._block is not None and method == self.method and kinds is self._kinds
+        self._block = None
         if lines is None:
             return False
         if like_last and len(lines) == len(self._lines) and self._read_changed(lines):
