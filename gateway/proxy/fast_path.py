@@ -1,9 +1,9 @@
 """Passes a plain request of a signed-in user to its app without aiohttp's request, tasks or timers.
 
-`FastConnection.take` looks at one whole head without a body. It takes it if the request is plain, its session is known
-and the decision is "forward". Any other head, also one that must be rejected, it leaves to aiohttp's application. Both
-ways decide by the same functions (`request_kinds`). A request that fails before the browser got a byte is handed over
-with its failure, and the application answers with a problem page.
+`FastConnection.take` looks at one whole head, and at how its body is framed. It takes it if the request is plain, its
+session is known and the decision is "forward". Any other head, also one that must be rejected, it leaves to aiohttp's
+application. Both ways decide by the same functions (`request_kinds`). A request that fails before the browser got a
+byte is handed over with its failure, and the application answers with a problem page.
 """
 
 import asyncio

@@ -19,8 +19,8 @@ LONGEST_LINE = 512
 
 _NAME = re.compile(rb"[!#$%&'*+^`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e]*")
-_ANSWER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_ANSWER_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _READ_BY_DECISIONS = frozenset(
     (
@@ -136,7 +136,7 @@ class AnswerLines(dict[bytes, Line]):
     def __missing__(self, line: bytes) -> Line:
         name, colon, value = line.partition(b":")
         value = value.strip(b" \t")
-        if not colon or not _ANSWER_NAME.fullmatch(name) or not _ANSWER_VALUE.fullmatch(value):
+        if not colon or not FIELD_NAME.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
             return _NOT_PLAIN_LINE
         key = name.lower()
         if key == b"content-length":

@@ -6,8 +6,9 @@ module judges nothing: it passes odd bytes on as they are, and aiohttp rejects t
 are dropped (RFC 9110 6.5.1): aiohttp 3.14 takes the last one for a field of the next request on the connection.
 """
 
-import re
 from enum import Enum, auto
+
+from gateway.proxy.head_lines import FIELD_NAME, FIELD_VALUE
 
 _END = b"\r\n\r\n"
 _LENGTH = b"\ncontent-length:"
@@ -16,8 +17,6 @@ _MAX_LINE = 24
 """Characters of a line between chunks that are kept: the size is first, without its leading zeros."""
 _MAX_DIGITS = 20
 _MAX_TRAILER = 8_192
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _NEVER_PARSED = b"\x00"
 """Passed in place of trailers that do not parse."""
 
@@ -231,7 +230,7 @@ class _Chunks:
                 self.done = True
                 return at - held, line
             name, colon, value = line[:-2].partition(b":")
-            if not (colon and line.endswith(b"\r\n") and _NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+            if not (colon and line.endswith(b"\r\n") and FIELD_NAME.fullmatch(name) and FIELD_VALUE.fullmatch(value)):
                 self._odd = True
                 break
         self._line = whole[at:]

@@ -22,12 +22,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.domain.tenant import Route
-from gateway.proxy.fast_path import FastConnection
-from gateway.proxy.request_body import RequestBody
 from tests.attacks.random_requests import own
 from tests.attacks.reference_readers import Read, as_browser, as_server, by_grammar, by_h11
 from tests.attacks.test_broken_requests import PIECES, behind, broken
 from tests.attacks.test_requests import same_page
+from tests.fixtures.fast_path import heads_taken
 from tests.fixtures.in_memory import Arrived, MemoryPool, Wire
 from tests.fixtures.proxy_server import HOST, VALUE, ProxyServer, gateway, session, tenant
 
@@ -309,16 +308,10 @@ async def closed(count: int, seed: int, *, fast: bool) -> Closed:
 
 @contextmanager
 def _counting_taken(one: Closed) -> Iterator[None]:
-    take = FastConnection.take
-
-    def counting(self: FastConnection, head: bytes, body: RequestBody | None = None) -> bool:
-        found = take(self, head, body)
-        one.taken += found
-        return found
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FastConnection, "take", counting)
+        heads = heads_taken(patch)
         yield
+    one.taken += len(heads)
 
 
 def main() -> int:

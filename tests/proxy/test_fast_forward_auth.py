@@ -11,8 +11,7 @@ import pytest
 
 from gateway.domain.configuration import ForwardAuthProxy
 from gateway.domain.tenant import AllowedUsers, IdentityDelivery, Route, Tenant
-from gateway.proxy.fast_path import FastConnection
-from gateway.proxy.request_body import RequestBody
+from tests.fixtures.fast_path import heads_taken
 from tests.fixtures.proxy_server import HOST, TOKEN, VALUE, ProxyServer, gateway, session, status_of, tenant
 from tests.proxy.test_fast_path_agrees import LINES, ORIGIN, OTHER, QUERIES, Client
 from tests.proxy.test_forward_auth import EACH, FURTHER_WAYS, NGINX, NO_APP, OWN, UPSTREAM, field, question
@@ -74,17 +73,7 @@ METHODS = ("GET", "GET", "GET", "HEAD", "DELETE", "POST", "OPTIONS", "TRACE", "g
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     """Yields the heads that the fast path took."""
-    heads: list[bytes] = []
-    take = FastConnection.take
-
-    def counting(self: FastConnection, head: bytes, body: RequestBody | None = None) -> bool:
-        found = take(self, head, body)
-        if found:
-            heads.append(head)
-        return found
-
-    monkeypatch.setattr(FastConnection, "take", counting)
-    return iter([heads])
+    return iter([heads_taken(monkeypatch)])
 
 
 def of(**changes: Any) -> Tenant:

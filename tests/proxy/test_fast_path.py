@@ -16,10 +16,10 @@ from gateway.domain.tenant import Route, Tenant, Timeouts
 from gateway.proxy import routing
 from gateway.proxy.connection_limits import FAST_PATH
 from gateway.proxy.fast_path import FastConnection
-from gateway.proxy.request_body import RequestBody
 from gateway.proxy.request_kinds import Targets
 from gateway.proxy.routing import RouteMatch
 from gateway.web.request_check import Checked, RequestHead, check
+from tests.fixtures.fast_path import heads_taken
 from tests.fixtures.proxy_server import (
     HOST,
     VALUE,
@@ -42,17 +42,7 @@ TURNS = 2_000
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Returns the heads that the fast path has taken."""
-    heads: list[bytes] = []
-    take = FastConnection.take
-
-    def noting(self: FastConnection, head: bytes, body: RequestBody | None = None) -> bool:
-        found = take(self, head, body)
-        if found:
-            heads.append(head)
-        return found
-
-    monkeypatch.setattr(FastConnection, "take", noting)
-    return heads
+    return heads_taken(monkeypatch)
 
 
 def plain(value: str, target: str = "/agent-manager/x", *lines: str) -> bytes:

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.domain.tenant import Route
-from gateway.proxy.fast_path import FastConnection
-from gateway.proxy.request_body import RequestBody
+from tests.fixtures.fast_path import heads_taken
 from tests.fixtures.proxy_server import HOST, ProxyServer, app_that, gateway, read_head, status_of, tenant
 from tests.proxy.test_fast_path_agrees import body_after
 
@@ -20,17 +19,7 @@ MIB = 2**20
 @pytest.fixture(autouse=True)
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Returns the heads that the fast path has taken."""
-    heads: list[bytes] = []
-    take = FastConnection.take
-
-    def noting(self: FastConnection, head: bytes, body: RequestBody | None = None) -> bool:
-        found = take(self, head, body)
-        if found:
-            heads.append(head)
-        return found
-
-    monkeypatch.setattr(FastConnection, "take", noting)
-    return heads
+    return heads_taken(monkeypatch)
 
 
 def head_of(server: ProxyServer, *lines: str, method: str = "POST", path: str = "/agent-manager/x") -> bytes:
