@@ -13,8 +13,10 @@ from aiohttp import web
 
 from gateway.domain.configuration import Address
 from gateway.domain.errors import Misconfigured
-from gateway.proxy.connection_limits import ConnectionLimits, Network, Runner
+from gateway.proxy.connection_limits import ConnectionLimits
+from gateway.proxy.connections_per_address import Network
 from gateway.proxy.handler import server_options
+from gateway.proxy.runner import Runner
 
 LAST_WAIT = 0.5
 """Seconds that `cleanup` waits for running requests. `end` has already waited for those of browsers."""

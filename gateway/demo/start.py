@@ -25,8 +25,8 @@ from gateway.demo.tenants import DemoTenant
 from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Clock, SystemClock
 from gateway.observe import logs
-from gateway.proxy.connection_limits import Runner
 from gateway.proxy.handler import server_options
+from gateway.proxy.runner import Runner
 from gateway.second_factor.factors import backup_code
 from gateway.services import Services, open_services
 

@@ -17,7 +17,7 @@ from gateway.proxy.upstream_connection import ClientGone, UpstreamConnection
 from gateway.web import continue_100
 
 STALL = 60.0
-"""Seconds that a client may take for the next part of its body. `connection_limits` cuts one that takes nothing."""
+"""Seconds that a client may take for the next part of its body. `client_connection` cuts one that takes nothing."""
 WATCH = 1.0
 """Seconds between two looks whether the client is still there; aiohttp lets a handler know only when it writes."""
 
@@ -92,7 +92,7 @@ class Downstream:
 
     def uploads(self) -> None:
         """A signed-in user's body is on its way to an app: it may be read in large parts."""
-        if hasattr(self._request.protocol, "uploads"):  # of `connection_limits`
+        if hasattr(self._request.protocol, "uploads"):  # of `request_protocol`
             self._request.protocol.uploads = True
 
     def go_on(self) -> None:
@@ -127,7 +127,7 @@ class Downstream:
         self._two_way(two_way)
         modern = (self._request.version.major, self._request.version.minor) == (1, 1)
         self._chunked = modern and not (switch or empty or length is not None)
-        ending = getattr(self._request.protocol, "ending", False)  # set by `connection_limits` when the process ends
+        ending = getattr(self._request.protocol, "ending", False)  # set by `client_connection` when the process ends
         self._keep_alive = modern and not (last or switch or ending) and bool(self._request.keep_alive)
         lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in fields)]
         if self._chunked:
@@ -160,7 +160,7 @@ class Downstream:
         return DownstreamResponse(status=self._status or 499, keep_alive=False)
 
     def _two_way(self, is_two_way: bool) -> None:
-        if hasattr(self._request.protocol, "two_way"):  # of `connection_limits`
+        if hasattr(self._request.protocol, "two_way"):  # of `request_protocol`
             self._request.protocol.two_way = is_two_way
 
     async def _write(self, data: bytes) -> None:

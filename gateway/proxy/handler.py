@@ -30,12 +30,13 @@ from gateway.proxy.authorization import (
     is_navigation,
     needs_session,
 )
-from gateway.proxy.connection_limits import FAST_PATH, failed_on_fast_path
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.fast_path import FastPath
 from gateway.proxy.forward import Failed, Forwarder
 from gateway.proxy.public_urls import public_origin
+from gateway.proxy.request_protocol import failed_on_fast_path
 from gateway.proxy.routing import RouteMatch
+from gateway.proxy.runner import FAST_PATH
 from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.proxy.websocket import PER_SESSION, WebSockets

@@ -16,10 +16,10 @@ from aiohttp import web
 from gateway.domain.ports import Random, SystemRandom
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Route
-from gateway.proxy.connection_limits import switch
 from gateway.proxy.downstream import Downstream, DownstreamResponse
 from gateway.proxy.forward import Failed, Rewrite, head_bytes, pass_body
 from gateway.proxy.headers import UpstreamRequest
+from gateway.proxy.request_protocol import switch
 from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.splice import READ, Splice
 from gateway.proxy.upstream_connection import (

@@ -13,8 +13,10 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from gateway.proxy.connection_limits import ConnectionCounts, ConnectionLimits, Runner
+from gateway.proxy.connection_limits import ConnectionLimits
+from gateway.proxy.connections_per_address import ConnectionCounts
 from gateway.proxy.handler import server_options
+from gateway.proxy.runner import Runner
 from tests.fixtures.ports import free_port
 from tests.fixtures.proxy_server import (
     HOST,

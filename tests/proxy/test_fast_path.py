@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from gateway.domain.session import Session
 from gateway.domain.tenant import Route, Tenant, Timeouts
 from gateway.proxy import routing
-from gateway.proxy.connection_limits import FAST_PATH
 from gateway.proxy.fast_path import FastConnection
 from gateway.proxy.request_kinds import Targets
 from gateway.proxy.routing import RouteMatch
+from gateway.proxy.runner import FAST_PATH
 from gateway.web.request_check import Checked, RequestHead, check
 from tests.fixtures.fast_path import heads_taken
 from tests.fixtures.proxy_server import (
