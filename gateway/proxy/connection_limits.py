@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 READ = 16 * 1024
 """Bytes of one read, at most."""
-READ_OF_UPLOAD = 128 * 1024
+READ_OF_UPLOAD = 256 * 1024
 """Bytes of one read of a body that a signed-in user sends to an app; small reads would double its cost."""
 
 
