@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.crypto.key_ring import Signer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.user import Contact
+from gateway.login import account_change_mails
 from gateway.login.account_change_mails import AccountChange, AccountChangeMails, Change, recipients
 from gateway.login.effects.send_code import ChallengeContexts
 from gateway.observe.audit import Audit
@@ -125,6 +127,19 @@ async def test_an_account_change_mail_refused_by_every_relay_is_not_audited_as_s
     stage.flow_harness.bench.mails.refuses = "451 later"
     await stage.tell()
     assert not any("account_change_mailed" in line for line in stage.reported)
+
+
+async def test_of_many_account_change_mails_that_wait_at_a_time_the_rest_is_logged_and_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(account_change_mails, "MOST", 3)
+    stage = AccountChangeHarness(flow_harness())
+    with capture_logs() as logs:
+        await stage.tell(5)
+    assert stage.mails == 3
+    assert [line["why"] for line in logs if line["event"] == "account_change_not_mailed"] == ["too many wait"] * 2
+    await stage.tell(2)
+    assert stage.mails == 5
 
 
 # ------------------------------------------------------------------ to which addresses

@@ -82,6 +82,17 @@ async def test_a_correct_password_does_not_clear_wrong_passwords_of_other_userna
     assert held.problem_detail.problem is Problem.TOO_MANY_PASSWORDS
 
 
+@pytest.mark.parametrize(("username", "password"), [("agent0", ""), ("", "right"), ("agent0", "x" * 1025)])
+async def test_a_form_without_a_name_or_a_password_asks_keycloak_nothing_and_counts_for_nothing(
+    login_harness: LoginHarness, username: str, password: str
+) -> None:
+    for _ in range(2 * MOST):
+        found = await LoginBrowser(login_harness, "desk").act(Step.PASSWORD, username=username, password=password)
+        assert found.problem_detail == ProblemDetail(Problem.BAD_INPUT)
+    assert login_harness.realm.checked == 0
+    assert (await signs_in(login_harness, 0, "right")).step is Step.REGISTER
+
+
 async def test_a_password_that_keycloak_did_not_check_counts_for_nothing(login_harness: LoginHarness) -> None:
     judged = login_harness.realm.password
 

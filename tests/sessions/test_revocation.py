@@ -7,6 +7,7 @@ import pytest
 from gateway.domain import errors
 from gateway.sessions import revocation, sessions
 from gateway.store.memory import MemoryStore
+from tests.fixtures import quick_loop
 from tests.fixtures.clock import FakeClock
 from tests.fixtures.session_harness import TENANT, SessionHarness, Stream
 
@@ -83,12 +84,16 @@ async def test_a_stream_whose_report_of_use_finds_no_session_closes(clock: FakeC
 
 
 class Cut(MemoryStore):
-    """Loses messages while `deaf`, can cut its subscriptions, and does not answer the next `failing_reads` reads."""
+    """Loses messages while `deaf`, can cut its subscriptions, and fails the next reads and announced ends."""
 
     deaf = False
     failing_reads = 0
+    failing_sends = 0
 
     async def publish(self, channel: str, message: bytes) -> None:
+        if self.failing_sends and b"session-ended" in message:
+            self.failing_sends -= 1
+            raise errors.Unreachable("store", "ConnectionError")
         if not self.deaf:
             await super().publish(channel, message)
 
@@ -122,6 +127,25 @@ async def test_a_session_that_ended_during_a_gap_in_the_replica_events_is_found_
         store.cut()
         await stream.wait()
         assert not other.closed.is_set()
+
+
+def test_the_end_of_a_session_whose_event_the_store_refused_twice_is_effective_within_a_second(
+    clock: FakeClock,
+) -> None:
+    store = Cut(clock)
+
+    async def closed_after() -> float:
+        harness, now = SessionHarness(store, clock), asyncio.get_running_loop().time
+        async with harness.running():
+            session, _ = await harness.open()
+            stream = Stream()
+            harness.two.sessions.register(session.id, stream.close)
+            store.failing_sends, ended = 2, now()
+            await harness.one.sessions.end(TENANT, session.id)
+            await stream.wait()
+            return now() - ended
+
+    assert quick_loop.run(closed_after()) < 1
 
 
 async def test_one_listener_receives_the_id_of_every_session_that_ends_on_any_replica(harness: SessionHarness) -> None:
