@@ -1,6 +1,6 @@
 """Chooses the administrator of a realm and keeps its token fresh.
 
-It uses python-keycloak, set up to request one token instead of one per call, and to send by `AdminConnection`.
+It uses python-keycloak, set up to request one token instead of one per call, and to send by `Connection`.
 The import of python-keycloak takes a second or more. So only `KeycloakClients.administration` imports it, at the first
 use and outside the event loop.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.domain import errors
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
-from gateway.keycloak.admin_connection import AdminConnection
+from gateway.keycloak.connection import Connection
 from gateway.keycloak.http_errors import admin_error, bad_status
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _administrator(
         timeout=access.timeout,  # type: ignore[arg-type]  # a number of seconds; httpx takes a float
     )
     for manager in (connection, connection.keycloak_openid.connection):
-        manager.async_s = AdminConnection(context)  # type: ignore[assignment]  # it has what python-keycloak uses
+        manager.async_s = Connection(context)  # type: ignore[assignment]  # it has what python-keycloak uses
     return KeycloakAdmin(connection=connection)
 
 

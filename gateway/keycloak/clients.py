@@ -1,7 +1,7 @@
 """Provides the HTTP clients for each realm.
 
-There is one set of clients for each `KeycloakAccess` value: authlib's OAuth client for grants, python-keycloak for the
-admin API. A changed setting is another value and so gets other clients; `retain` closes those of unused values.
+There is one set of clients for each `KeycloakAccess` value: a connection for grants, and python-keycloak for the admin
+API. A changed setting is another value and so gets other clients; `retain` closes those of unused values.
 
 Every call ends within the timeout of its access. Every failure is one of the four errors of `domain.errors`, with a
 text for operators and without a secret. The environment's proxies are ignored, so that credentials are sent only to
@@ -19,32 +19,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import httpx2
 import structlog
-from authlib.integrations.httpx_client import AsyncOAuth2Client
+from aiohttp import ClientError
 
 from gateway.crypto.tls import client_context
 from gateway.domain import errors
 from gateway.domain.tenant import KeycloakAccess
 from gateway.keycloak import admin_client
+from gateway.keycloak.connection import BadStatus, Connection
 from gateway.keycloak.http_errors import URL, admin_error, bad_status, no_keycloak, not_connected, where
 
 if TYPE_CHECKING:
     from keycloak import KeycloakAdmin
 
-POOL = 40
-"""Connections to one realm for grants: the queue allows 20 at once, and refresh and logout need their own."""
-
-NO_AUTH = httpx2.Auth()
-"""Adds no credentials to a request, because they are in the form."""
-
 
 @dataclass(slots=True)
 class RealmClients:
-    """The clients of one access value. Pass credentials with each call of `grants`: `client_form`, `NO_AUTH`."""
+    """The clients of one access value. Each form that `grants` sends needs the credentials of `client_form`."""
 
     context: ssl.SSLContext
-    grants: Any  # authlib ships no types
+    grants: Connection
     renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
     admin: "KeycloakAdmin | None" = None
 
@@ -70,9 +64,9 @@ class KeycloakClients:
         except TimeoutError as error:
             detail = f"{what}: no response within {access.timeout:g} s; check {URL}"
             raise errors.Unreachable(where(access), detail) from error
-        except httpx2.HTTPStatusError as error:
-            raise bad_status(access, what, error.response.status_code, error.response.content) from error
-        except (httpx2.HTTPError, OSError) as error:
+        except BadStatus as error:
+            raise bad_status(access, what, error.answer.status_code, error.answer.content) from error
+        except (ClientError, OSError) as error:
             raise not_connected(access, what, error) from error
         except (ValueError, TypeError, KeyError) as error:  # a body that is no JSON, or JSON of another shape
             raise no_keycloak(access, what) from error
@@ -80,7 +74,7 @@ class KeycloakClients:
     async def get_json(self, access: KeycloakAccess, path: str, what: str) -> Any:
         """The JSON at a public path of the realm (`protocol/openid-connect/certs`)."""
         async with self.asking(access, what) as clients:
-            answer = await clients.grants.request("GET", realm_url(access, path), withhold_token=True)
+            answer = await clients.grants.get(realm_url(access, path), headers=request_id())
             answer.raise_for_status()
             return answer.json()
 
@@ -131,23 +125,15 @@ class KeycloakClients:
 
     def _opened(self, access: KeycloakAccess) -> RealmClients:
         context = _tls_context(access)
-        grants = AsyncOAuth2Client(
-            access.sign_in.client_id,
-            headers=_issuer_headers(access),
-            verify=context,
-            trust_env=False,
-            timeout=access.timeout,
-            event_hooks={"request": [_with_request_id]},
-            limits=httpx2.Limits(max_connections=POOL, max_keepalive_connections=POOL),
-        )
+        grants = Connection(context, _issuer_headers(access))
         clients = self._clients[access] = RealmClients(context, grants)
         return clients
 
 
-async def _with_request_id(request: httpx2.Request) -> None:
-    """Names the request that is answered now, so that Keycloak's log leads to the gateway's."""
-    if ident := structlog.contextvars.get_contextvars().get("request_id"):
-        request.headers["X-Request-ID"] = ident
+def request_id() -> dict[str, str]:
+    """The header that names the request that is answered now, so that Keycloak's log leads to the gateway's."""
+    ident = structlog.contextvars.get_contextvars().get("request_id")
+    return {"X-Request-ID": ident} if ident else {}
 
 
 def client_form(access: KeycloakAccess) -> dict[str, str]:

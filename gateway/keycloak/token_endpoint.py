@@ -11,11 +11,12 @@ callers must first take a turn in `grant_queue`.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from authlib.integrations.httpx_client import OAuthError
-from httpx2 import codes
+from authlib.oauth2 import OAuth2Client, OAuth2Error
+from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
 from gateway.domain import errors
 from gateway.domain.ports import Clock
@@ -24,7 +25,8 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
 from gateway.keycloak import sso
-from gateway.keycloak.clients import NO_AUTH, KeycloakClients, client_form, forwarded_for, realm_url
+from gateway.keycloak.clients import KeycloakClients, client_form, forwarded_for, realm_url, request_id
+from gateway.keycloak.connection import FORM
 from gateway.keycloak.http_errors import no_keycloak, refused, said, where
 from gateway.keycloak.tokens import Claims, SignIn, TokenRefused, Verifier, tokens_of
 from gateway.observe.connection_errors import MOST
@@ -179,12 +181,12 @@ class TokenEndpoint:
         address = sso.authorization_url(access, state="check", nonce="check", verifier="check", prompt="none")
         url = f"{realm_url(access, sso.AUTHORIZATION)}?{urlsplit(address).query}"
         async with self._clients.asking(access, "sign-in page") as clients:
-            answer = await clients.grants.request("GET", url, withhold_token=True, follow_redirects=False)
+            answer = await clients.grants.get(url, headers=request_id())
             if answer.status_code >= 500:
                 answer.raise_for_status()
             said = parse_qs(urlsplit(answer.headers.get("Location", "")).query)
         why = ": ".join(said[name][0] for name in ("error", "error_description") if name in said)
-        if answer.status_code == codes.BAD_REQUEST or (why and said.get("error") != ["login_required"]):
+        if answer.status_code == HTTPStatus.BAD_REQUEST or (why and said.get("error") != ["login_required"]):
             client, callback = access.sign_in.client_id, access.sso.redirect_uri if access.sso else ""
             raise errors.Misconfigured(
                 where(access),
@@ -192,12 +194,12 @@ class TokenEndpoint:
                 f"its Standard flow, and add {callback} to its Valid redirect URIs",
             )
 
-    async def _probe(self, access: KeycloakAccess, grant_type: str, **more: str) -> OAuthError | None:
+    async def _probe(self, access: KeycloakAccess, grant_type: str, **more: str) -> OAuth2Error | None:
         """The error of a grant that cannot succeed; None if Keycloak accepts the client and its use of the grant."""
         form = {"refresh_token": "none"} if grant_type == "refresh_token" else {}
         try:
             await self._grant(access, grant_type, {**form, **more}, "")
-        except OAuthError as error:
+        except OAuth2Error as error:
             if error.error not in {"invalid_grant", "invalid_request"}:
                 return error
         return None
@@ -227,7 +229,7 @@ class TokenEndpoint:
         form = {"username": username, "password": password.value}
         try:
             answer = await self._grant(access, "password", form, client_address)
-        except OAuthError as error:
+        except OAuth2Error as error:
             return _password_refusal(access, error)
         async with self._ended_after_error(access, answer):
             claims, tokens = await self._checked(access, answer)
@@ -254,7 +256,7 @@ class TokenEndpoint:
         form = {"code": code.value, "code_verifier": verifier, "redirect_uri": redirect_uri}
         try:
             answer = await self._grant(access, "authorization_code", form, client_address)
-        except OAuthError as error:
+        except OAuth2Error as error:
             if error.error == "invalid_grant":
                 return CodeRefused(str(error.description or ""))
             problem = _refused(access, "code exchange", error)
@@ -277,7 +279,7 @@ class TokenEndpoint:
         """
         try:
             answer = await self._grant(access, "refresh_token", {"refresh_token": tokens.refresh}, "")
-        except OAuthError as error:
+        except OAuth2Error as error:
             if error.error == "invalid_grant":
                 return SessionEnded(str(error.description or ""))
             raise _refused(access, "refresh", error) from error
@@ -293,10 +295,11 @@ class TokenEndpoint:
         if not refresh_token:
             return
         async with self._clients.asking(access, "logout") as clients:
-            answer = await clients.grants.post(
+            answer = await clients.grants.request(
+                "POST",
                 realm_url(access, "protocol/openid-connect/logout"),
+                headers=request_id(),
                 data={**client_form(access), "refresh_token": refresh_token},
-                auth=NO_AUTH,
             )
             if not answer.is_success and said(answer.content)[0] != "invalid_grant":
                 answer.raise_for_status()
@@ -304,19 +307,17 @@ class TokenEndpoint:
     async def _grant(
         self, access: KeycloakAccess, grant_type: str, form: dict[str, str], client_address: str
     ) -> dict[str, Any]:
-        """The token endpoint's response. Raises `OAuthError` for a JSON error with a status below 500."""
+        """The token endpoint's response. Raises `OAuth2Error` for a JSON error with a status below 500."""
+        headers = {"Accept": "application/json", "Content-Type": FORM, **forwarded_for(access, client_address)}
         async with self._clients.asking(access, f"{grant_type} grant") as clients:
-            answer = await clients.grants.fetch_token(
+            answer = await clients.grants.request(
+                "POST",
                 realm_url(access, "protocol/openid-connect/token"),
-                grant_type=grant_type,
-                auth=NO_AUTH,
-                headers={"Accept": "application/json", **forwarded_for(access, client_address)},
-                **{name: value for name, value in {**client_form(access), **form}.items() if value},
+                headers={**headers, **request_id()},
+                content=prepare_token_request(grant_type, **{**client_form(access), **form}),
             )
-            clients.grants.token = (
-                None  # authlib would keep the last token in memory; tokens are stored sealed elsewhere
-            )
-            return dict(answer)
+            # A new client each time: it keeps the token in memory, and tokens are stored sealed elsewhere.
+            return dict(OAuth2Client(None).parse_response_token(answer))
 
     async def _checked(self, access: KeycloakAccess, answer: dict[str, Any]) -> tuple[Claims, Tokens]:
         token = answer.get("access_token")
@@ -330,7 +331,7 @@ class TokenEndpoint:
             raise errors.Unreachable(where(access), "the response of the token endpoint is not Keycloak's") from error
 
 
-def _password_refusal(access: KeycloakAccess, error: OAuthError) -> WrongPassword | NotFullySetUp:
+def _password_refusal(access: KeycloakAccess, error: OAuth2Error) -> WrongPassword | NotFullySetUp:
     """Judges a rejected password: wrong, or right with a required action; raises if the client is the problem."""
     description = str(error.description or "")
     if error.error != "invalid_grant" or GRANT_PROHIBITED in description:
@@ -340,6 +341,6 @@ def _password_refusal(access: KeycloakAccess, error: OAuthError) -> WrongPasswor
     return WrongPassword(description)
 
 
-def _refused(access: KeycloakAccess, what: str, error: OAuthError) -> errors.Refused:
+def _refused(access: KeycloakAccess, what: str, error: OAuth2Error) -> errors.Refused:
     what = f"{what} of client {access.sign_in.client_id}"
     return refused(access, what, str(error.error), str(error.description or error.error), "gateway.keycloak")

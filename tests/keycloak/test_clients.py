@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -15,8 +16,8 @@ from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, KeycloakAccess
-from gateway.keycloak.admin_connection import AdminConnection
 from gateway.keycloak.clients import forwarded_for, user_path
+from gateway.keycloak.connection import Connection
 from gateway.keycloak.token_endpoint import Granted
 from tests.fixtures.ports import free_port
 from tests.keycloak.conftest import RealmHarness, grant_client
@@ -74,17 +75,17 @@ async def test_the_connections_of_an_administrator_that_lacks_rights_are_closed(
     client.management = ("view-users",)
     fallback = AdminUser(realm_harness.access.sign_in, "root", Secret("made-up-by-the-test"))
     access = replace(realm_harness.access, administration_fallback=fallback)
-    made: list[AdminConnection] = []
-    begin = AdminConnection.__init__
+    made: list[Connection] = []
+    begin = Connection.__init__
 
-    def kept(connection: AdminConnection, context: ssl.SSLContext) -> None:
-        begin(connection, context)
+    def kept(connection: Connection, *given: Any) -> None:
+        begin(connection, *given)
         made.append(connection)
 
-    monkeypatch.setattr(AdminConnection, "__init__", kept)
+    monkeypatch.setattr(Connection, "__init__", kept)
     with pytest.raises(errors.Refused):
         await realm_harness.users.check(access)
-    assert [one.is_closed for one in made] == [True, True, False, False]
+    assert [one.is_closed for one in made] == [False, True, True, False, False]  # the first is that of the grants
 
 
 async def test_the_error_of_a_refused_client_names_the_missing_role(realm_harness: RealmHarness) -> None:
@@ -164,7 +165,7 @@ async def https(realm_harness: RealmHarness, tmp_path: Path) -> AsyncIterator[Ht
 
 
 @pytest.mark.row("GW-33")
-async def test_both_http_libraries_use_the_private_ca_and_the_client_certificate(
+async def test_grants_and_administration_use_the_private_ca_and_the_client_certificate(
     realm_harness: RealmHarness, https: Https
 ) -> None:
     access = replace(https.access, tls=https.tls(certificate=True))
