@@ -392,6 +392,31 @@ class Problem(Enum):
         Way.RETRY,
     )
 
+    # administration
+    FACTOR_NEEDED = "factor-needed", ProblemText(
+        403, Tone.STOP, _("Set up two-step sign-in first"),
+        _("Administrators confirm it's them with a code."),
+        _("Set up a method on your account page, then come back."),
+        Way.ACCOUNT,
+    )
+    ADMIN_NOT_ALLOWED = "admin-not-allowed", ProblemText(
+        403, Tone.STOP, _("You can't open this page"),
+        _("Your account doesn't have the right to do this."),
+        _("Ask an administrator of your organisation."),
+        Way.ACCOUNT,
+    )
+    ASSISTED = "assisted-session", ProblemText(
+        403, Tone.STOP, _("Sign in with your own code first"),
+        _("You signed in with a code from an administrator."),
+        _("Sign out, then sign in with your own method."),
+        Way.ACCOUNT,
+    )
+    USER_GONE = "user-gone", ProblemText(
+        404, Tone.INFO, _("There's no such user"),
+        _("They may have been deleted or renamed."),
+        _("Search for them again."),
+    )
+
     ENDED_BY_SERVICE = "ended-by-service", ProblemText(
         403, Tone.STOP, _("You can't sign in now"),
         _("The service that checks your codes ended this sign-in."),

@@ -6,6 +6,9 @@ from enum import Enum
 from gateway.domain.policy import EnrolmentRule, Policy
 from gateway.domain.tenant import EVERYONE, KeycloakAccess, Route, RouteFactor, SecondFactorBy, Tenant
 
+CONFIRMED_FOR = 300.0
+"""Seconds after a confirmation in which an administrator may change something."""
+
 
 class Satisfied(Enum):
     """The way in which a login met the requirement of a second factor."""
@@ -55,7 +58,8 @@ class Session:
 
     `routes` are the path prefixes it may open, None for all. `rule` names why nothing was asked. Times in seconds
     since the epoch; `proved_at` is the time of the last verified factor. Roles and groups are those of the newest
-    token, see `domain.user.User`.
+    token, see `domain.user.User`. `confirmed_at` is the time at which the user verified a factor for the administration
+    pages; a sign-in is none. `assisted`: a code of an administrator or supervisor counted in this session.
     """
 
     id: str
@@ -76,6 +80,12 @@ class Session:
     email: str = ""
     client_roles: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    confirmed_at: float | None = None
+    assisted: bool = False
+
+    def confirmed(self, now: float) -> bool:
+        """Whether the user may change something on the administration pages without another factor."""
+        return self.confirmed_at is not None and now < self.confirmed_at + CONFIRMED_FOR
 
     def may_use(self, route: Route) -> bool:
         """Whether the roles or groups of the user admit them to the app of `route`; what no token says, they lack."""

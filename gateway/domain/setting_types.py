@@ -123,6 +123,12 @@ def _role(name: str) -> str:
     return name
 
 
+def _realm_role(name: str) -> str:
+    if ":" in name or not _role(name):
+        raise ValueError("must be a realm role, as admin")
+    return name
+
+
 def _group(path: str) -> str:
     if not path.startswith("/") or path.endswith("/") or _one_line(path) != path.strip():
         raise ValueError("must be the full path of a Keycloak group, as /agents/berlin")
@@ -158,6 +164,7 @@ PageAddress = Annotated[str, matching(urls.page_address, "^[Hh][Tt][Tt][Pp][Ss]:
 ServiceAddress = Annotated[str, matching(urls.service_address, _WEB)]
 PageOrPath = Annotated[str, matching(urls.page_or_path, "^([Hh][Tt][Tt][Pp][Ss]://|/)")]
 RoleName = Annotated[str, MaxLen(512), Checked(_role)]
+RealmRole = Annotated[str, MaxLen(255), Checked(_realm_role)]
 GroupPath = Annotated[str, MaxLen(1000), matching(_group, "^/")]
 CookieName = Annotated[str, Checked(_cookie_name)]
 CookieDomain = Annotated[str, Checked(_cookie_domain)]

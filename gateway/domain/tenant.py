@@ -34,6 +34,7 @@ from gateway.domain.setting_types import (
     Origin,
     OwnPath,
     PageOrPath,
+    RealmRole,
     RoleName,
     RoutePath,
     Seconds,
@@ -241,6 +242,20 @@ def longest_match(routes: Iterable[Route], segments: tuple[str, ...]) -> Route |
         if len(prefix) > length and segments[: len(prefix)] == prefix:
             match, length = route, len(prefix)
     return match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Administration:
+    """Users who may use the administration pages, by their realm roles in Keycloak, also those of groups."""
+
+    __pydantic_config__ = SECTION
+
+    administrators: Annotated[frozenset[RealmRole], Change.MAY_BE_WEAKER] = frozenset({"admin"})
+    """Realm roles of the tenant's administrators. They see and help every user, and change the second factor of the
+    tenant."""
+
+    supervisors: Annotated[frozenset[RealmRole], Change.MAY_BE_WEAKER] = frozenset({"supervisor"})
+    """Realm roles of supervisors, who issue codes for the members of their teams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,6 +489,9 @@ class TenantOptions:
 
     session: SessionLimits = SessionLimits()
     """Lifetime of a session."""
+
+    administration: Administration = Administration()
+    """Users who may use the administration pages."""
 
     time_zone: TimeZone | None = None
     """IANA time zone of the times in mails, and on pages without JavaScript, as Asia/Karachi. Default: that of the

@@ -16,7 +16,7 @@ from gateway.domain.session import Satisfied, Session
 from gateway.keycloak.users import Users
 from gateway.login.flow import Flow, FlowResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Act, ActKind, Login, Purpose, Slot
+from gateway.login.record import ADMINISTER, Act, ActKind, Login, Purpose, Slot
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.contacts import Contacts
 from gateway.second_factor.enrolments import Enrolments, Tampered
@@ -55,15 +55,19 @@ class BeginInSession:
         *,
         wanted: FactorKind | None = None,
         act: Act | None = None,
+        administers: bool = False,
     ) -> FlowResult:
         """Set up `wanted`, prove a factor or the password for `act`, or prove what the wanted route asks for.
+
+        `administers`: prove a factor of the user's own, for changes on the administration pages.
 
         There is one login for a double click, and for tabs that ask at once with the same cookies.
         """
         if wanted and (wanted not in request.tenant.policy.by_factor or is_managed(request.tenant.policy, wanted)):
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         form, purpose = form or AccountForm(), Purpose.ENROL if wanted else Purpose.STEP_UP
-        secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), request.app, session.id)
+        what = ADMINISTER if administers else str(act)
+        secrets, asked = self.flow.secrets, (purpose.value, str(wanted), what, request.app, session.id)
         fields = {"form": form.form, "asked": "/".join(asked)}
         secret = secrets.after(request.secret or "", secrets.form(request.tenant.id, request.secret, "begin", fields))
         begun = replace(
@@ -71,8 +75,9 @@ class BeginInSession:
             purpose=purpose,
             wanted=wanted,
             act=act,
-            recent=wanted is not None or act is not None,
+            recent=wanted is not None or act is not None or administers,
             route_asks=True,
+            administers=administers,
         )
         name = (request.tenant.id, request.secret or "", form.form, *asked)
         begin = partial(self._begin, request, slot, session, begun, secret=secret, version=form.version)

@@ -27,7 +27,7 @@ from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import ENTRIES, CutShort, Flow, FlowResult
 from gateway.login.login_records import digest
 from gateway.login.login_request import LoginRequest, of_account_page, of_login_page, read_request, with_target
-from gateway.login.record import Act, ActKind, Login, Purpose, Slot
+from gateway.login.record import ADMINISTER, Act, ActKind, Login, Purpose, Slot
 from gateway.login.responses import LoginResponses
 from gateway.login.state_machine import Step, state_of
 from gateway.login.steps.sso import SsoPage, rejected
@@ -107,15 +107,18 @@ class LoginHandlers:
         """Begins every login: redirects to the app with a session that may open it, else to the login's step."""
         slot = await self.flow.logins.find(request)
         session = None if request.as_data else request.session
-        if session and session.opens(request.tenant, request.app):
+        administers = session is not None and own.http.query.get("act") == ADMINISTER
+        confirmed = not administers or (session and session.confirmed(self.clock.now()))
+        if session and session.opens(request.tenant, request.app) and confirmed:
             return Reply(Redirect(request.to))
         login = _goes_on(slot.login, session)
+        login = login if login is None or login.administers or not administers else None
         again = _number(own.http.query.get("again"))
         if login is None and session is None and not request.as_data and again < RETRIES and self._just_left(slot):
             await self.wait(RETRY_AFTER)  # another tab's answer, with the newest secret, is on its way
             return self.responses.to_beginning(request, again + 1)
         if session and login is None:
-            result = await self.in_session.begin(request, slot, session)
+            result = await self.in_session.begin(request, slot, session, administers=administers)
         else:
             said = ProblemDetail(Problem.SIGNED_OUT) if SIGNED_OUT in own.http.query else await self._idled(own)
             if login is None and said is None and request.tenant.keycloak.sso and not request.as_data:

@@ -18,7 +18,7 @@ from gateway.domain.ports import Random
 from gateway.domain.session import Session
 from gateway.domain.tenant import RouteFactor, Tenant
 from gateway.domain.user import Account
-from gateway.login.record import Login, Purpose
+from gateway.login.record import ADMINISTER, Login, Purpose
 from gateway.login.state_machine import Step
 from gateway.observe.audit import AuditEvent, RequestAudit
 from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowsers, TrustVerdict
@@ -88,7 +88,7 @@ class LoginRequest:
             "form": self.form,
             "login": login.id if login.user else "",
             "round": login.verification.round,
-            "act": login.act.kind.value if login.act else "",
+            "act": login.act.kind.value if login.act else ADMINISTER if login.administers else "",
             "act_on": factor.value if factor else "",
             "username": login.user.display_name if login.user else "",
         }

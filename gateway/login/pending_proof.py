@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gateway.domain.challenge import Binding, ProofPurpose
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
+from gateway.domain.problem import Problem
 from gateway.domain.session import DecidedBy
 from gateway.domain.user import Contact
 from gateway.login.record import Login, Purpose
@@ -18,6 +19,7 @@ from gateway.second_factor.requirement import (
     EnrolFactor,
     NotRequired,
     Requirement,
+    SignInRefused,
     UserFactors,
     VerifyFactor,
 )
@@ -100,6 +102,8 @@ def pending_proof_of(login: Login) -> PendingProof:
             )
         case VerifyFactor(methods=methods, choose=choose) as current:
             extras, binding = requirement.extras(login.policy, login.enrolments), Binding(login.id, round_)
+            if login.administers:  # an administrator proves a factor of their own
+                extras = tuple(one for one in extras if one is not FactorKind.ADMIN_CODE)
             choices = methods if choose else ()
             if choose:
                 methods = tuple(m for m in methods if m.factor is login.chosen)
@@ -145,6 +149,8 @@ def _required(login: Login) -> Requirement:
     """What the policy asks of this login's user; where a fresh proof is owed, any factor that they have."""
     if login.recent:
         methods = requirement.enrolled_methods(login.policy, login.enrolments)
+        if login.administers and not methods:
+            return SignInRefused(DecidedBy.NONE_ENROLLED, Problem.FACTOR_NEEDED)
         return VerifyFactor(DecidedBy.FRESH_PROOF, methods) if methods else NotRequired(DecidedBy.NONE_ENROLLED)
     enrolments, new = login.enrolments, login.enrolled
     if new and not new.saved:

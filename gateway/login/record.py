@@ -14,6 +14,8 @@ from gateway.domain.problem import ProblemDetail
 from gateway.domain.session import Tokens
 from gateway.domain.user import Contact, User
 
+ADMINISTER = "administer"
+"""`act` of a login for the administration pages, in its page, JSON and query."""
 SAME_ANSWER = 30.0
 """Seconds for which the very same form gets the same answer again."""
 
@@ -127,11 +129,12 @@ class Login:
     the store. `app` is the path prefix of the route it was begun for, `route_asks` whether that route asks for a
     factor. `session` is the one that an `enrol` or `step-up` belongs to, `recent` whether a proof for this very login
     is owed whatever the policy asks at sign-in, `fresh` whether it was given, `wanted` what `enrol` sets up, `act` what
-    is done after the proof. `due`: Keycloak demands a new password, `changed`: the user set it. `open_registration`: a
-    first factor needs no approval. `chosen` is the method that the user chose to prove. `proofs` are the accepted
-    entries, in order; those of a round before `proofs_from` count no longer. `acknowledged` are the words of the pages
-    that the user read and left by their button. `sso`: the user signs in on Keycloak's own page; `provider_factor` is
-    what its token said there in place of a code ("" for nothing).
+    is done after the proof. `administers`: the proof opens the administration pages for changes. `due`: Keycloak
+    demands a new password, `changed`: the user set it. `open_registration`: a first factor needs no approval.
+    `chosen` is the method that the user chose to prove. `proofs` are the accepted entries, in order; those of a round
+    before `proofs_from` count no longer. `acknowledged` are the words of the pages that the user read and left by
+    their button. `sso`: the user signs in on Keycloak's own page; `provider_factor` is what its token said there in
+    place of a code ("" for nothing).
     """
 
     id: str
@@ -175,6 +178,12 @@ class Login:
     stopped: ProblemDetail | None = None
     sso: bool = False
     provider_factor: str = ""
+    administers: bool = False
+
+    @property
+    def assisted(self) -> bool:
+        """Whether a code of an administrator or supervisor was accepted in place of a factor of the user."""
+        return any(p.factor is FactorKind.ADMIN_CODE and p.purpose is ProofPurpose.VERIFY for p in self.proofs)
 
 
 @dataclass(frozen=True, slots=True)

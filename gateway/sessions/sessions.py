@@ -58,6 +58,7 @@ class NewSession:
     rule: str = ""
     proved_at: float | None = None
     routes: tuple[str, ...] | None = None
+    assisted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,6 +437,7 @@ class Sessions:
             email=new.user.email,
             client_roles=new.user.client_roles,
             groups=new.user.groups,
+            assisted=new.assisted,
         )
 
     def _after_gap(self) -> None:

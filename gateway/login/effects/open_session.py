@@ -60,6 +60,7 @@ class OpenSession:
                 rule=rule,
                 proved_at=login.proved_at,
                 routes=_may_open(request, login, locked),
+                assisted=login.assisted,
             ),
             tag=login.tag,
             secret=self.secrets.session(secret),
@@ -94,8 +95,11 @@ class OpenSession:
         routes = _not_locked(request.tenant, locked)
 
         def proved(session: Session) -> Session:
+            session = replace(session, assisted=session.assisted or login.assisted)
             if login.proved_at is not None:
-                return replace(session, proved_at=login.proved_at, satisfied=Satisfied.PROVED, rule="", routes=routes)
+                confirmed_at = login.proved_at if login.administers else session.confirmed_at
+                session = replace(session, proved_at=login.proved_at, confirmed_at=confirmed_at)
+                return replace(session, satisfied=Satisfied.PROVED, rule="", routes=routes)
             if login.recent:
                 return session
             if session.satisfied is Satisfied.PROVED:
@@ -115,7 +119,7 @@ class OpenSession:
         new, tenant, held = self.secrets.trust(secret), request.tenant.id, request.trust
         if satisfied is Satisfied.TRUSTED and held:
             return held.tag if await self.trust.rotate(tenant, held, new) else ""
-        if not (login.remember and login.proved) or login.credential_date is None:
+        if not (login.remember and login.proved) or login.assisted or login.credential_date is None:
             return ""
         tag = self.secrets.trust_tag(secret)
         holder = Holder(user.id, login.credential_date, login.enrolments.trust_epoch)
