@@ -120,7 +120,7 @@ def test_for_an_unknown_key_the_error_names_the_likely_one_and_those_allowed(fol
     folder.own["token_cooky"] = {}
     diagnostic = folder.diagnostic("gateway.token_cooky")
     assert "did you mean token_cookie?" in diagnostic.text
-    assert "allowed: branding, clear_storage_at_sign_out, help" in diagnostic.text
+    assert "branding, clear_storage_at_sign_out, help" in diagnostic.text
 
 
 @pytest.mark.row("GW-14")
