@@ -2,7 +2,8 @@
 
 The gateway watches the folders of the settings, not the files: Kubernetes swaps a ConfigMap by a link beside them. It
 reads and checks a change as a whole and uses it within a second; with an error anywhere the last good configuration
-stays. A `Configuration` never changes, so a request may keep the one with which it began.
+stays. Files that changed while they were read are read again: a configuration is never mixed of two states. A
+`Configuration` never changes, so a request may keep the one with which it began.
 """
 
 import asyncio
@@ -14,10 +15,13 @@ from watchfiles import awatch
 from gateway.domain.configuration import Configuration
 from gateway.settings.load import Loaded, load
 from gateway.settings.source.diagnostics import Diagnostic
+from gateway.settings.source.secret_refs import FileState, state_of
 
-_Signature = tuple[tuple[str, int, int, int], ...]
+_Signature = tuple[FileState, ...]
 _SETTLED = 100  # milliseconds without a further event before the files are read
 _AT_MOST = 300  # milliseconds after which the files are read while events continue
+_TRIES = 5
+"""Readings of files that change meanwhile, before the gateway waits for the next look."""
 _LOOK_ANYWAY = 800  # milliseconds between reads on a file system without events
 
 
@@ -37,6 +41,7 @@ class Live:
         self._files = loaded.files
         self._fingerprint = loaded.fingerprint
         self._seen: _Signature = ()
+        self._looking = asyncio.Lock()
         self.on_change: Callable[[Configuration, Configuration], None] = lambda _old, _new: None
         self.on_rejected: Callable[[tuple[Diagnostic, ...]], None] = lambda _diagnostics: None
         self.on_restored: Callable[[], None] = lambda: None
@@ -65,11 +70,20 @@ class Live:
 
     async def look(self) -> bool:
         """Reads the files if they look different from last time; returns whether the configuration changed."""
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> bool:
         seen = await asyncio.to_thread(_signature, self._files)
         if seen == self._seen:
             return False
+        for _ in range(_TRIES):
+            loaded = await asyncio.to_thread(load, self._file)
+            if loaded.settled:
+                break
+        else:
+            return False  # the files change all the time: the next look begins anew
         self._seen = seen
-        loaded = await asyncio.to_thread(load, self._file)
         if loaded.fingerprint == self._fingerprint:
             return False
         self._fingerprint = loaded.fingerprint
@@ -90,13 +104,4 @@ class Live:
 
 
 def _signature(files: tuple[Path, ...]) -> _Signature:
-    """The properties that change with a file, without reading it; those of a folder change with its list of files."""
-    found: list[tuple[str, int, int, int]] = []
-    for path in files:
-        try:
-            about = path.stat()
-        except OSError:
-            found.append((str(path), 0, 0, 0))
-        else:
-            found.append((str(path), about.st_mtime_ns, about.st_size, about.st_ino))
-    return tuple(found)
+    return tuple(state_of(path) for path in files)

@@ -18,7 +18,7 @@ from gateway.settings.features import FEATURES, Features
 from gateway.settings.files import gateway_file, tenant_file
 from gateway.settings.files.gateway_file import GatewayFile, SharedSettings
 from gateway.settings.source.diagnostics import Diagnostic, Diagnostics, Layer, Level
-from gateway.settings.source.secret_refs import FileReader, Resolver
+from gateway.settings.source.secret_refs import NOTHING_PENDING, FileReader, Pending, Resolver
 from gateway.settings.source.validation import salvage
 from gateway.settings.source.yaml_source import Document, UnreadableFile, read
 
@@ -29,7 +29,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 class Loaded:
     """`configuration` is None when `diagnostics` has an error. `files` are all that the gateway read or looked for.
 
-    `channels` are there without a valid tenant too; they are None when `gateway.yaml` itself has an error.
+    `channels` are there without a valid tenant too; they are None when `gateway.yaml` itself has an error. Without
+    `settled` the files changed while they were read, and may not belong together.
     """
 
     configuration: Configuration | None
@@ -37,6 +38,7 @@ class Loaded:
     files: tuple[Path, ...]
     fingerprint: str
     channels: Mapping[str, Channel] | None = None
+    settled: bool = True
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
@@ -44,10 +46,19 @@ class Loaded:
         return tuple(f for f in self.diagnostics if f.level is Level.ERROR)
 
 
-def load(file: Path, *, environment: Mapping[str, str] | None = None, features: Features = FEATURES) -> Loaded:
-    """Loads `gateway.yaml` at `file` and the tenant files that it names; never raises for their content."""
+def load(
+    file: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    features: Features = FEATURES,
+    pending: Pending = NOTHING_PENDING,
+) -> Loaded:
+    """Loads `gateway.yaml` at `file` and the tenant files that it names; never raises for their content.
+
+    `pending` are tenant files that are not written yet: the result is that of the files after the change.
+    """
     folder = file.parent
-    reader = FileReader(folder, os.environ if environment is None else environment)
+    reader = FileReader(folder, os.environ if environment is None else environment, pending)
     document = _read(file, reader)
     if isinstance(document, Diagnostic):
         return _without_gateway_file((document,), reader)
@@ -71,7 +82,8 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, features: 
     if not any(f.level is Level.ERROR for f in in_order):
         tenants = tuple(entry.tenant for entry in entries)
         configuration = Configuration(shared.gateway, tenants, shared.channels, reader.fingerprint)
-    return Loaded(configuration, tuple(in_order), (folder, place, *reader.read), reader.fingerprint, channels)
+    files = (folder, place, *reader.read)
+    return Loaded(configuration, tuple(in_order), files, reader.fingerprint, channels, settled=reader.settled)
 
 
 def _tenants(
@@ -112,13 +124,20 @@ def _without_gateway_file(diagnostics: tuple[Diagnostic, ...], reader: FileReade
             own = Diagnostics(Layer(document))
             tenant_file.check_shape(document, own)
             diagnostics += own.diagnostics
-    return Loaded(None, diagnostics, (reader.folder, *reader.read), reader.fingerprint)
+    files = (reader.folder, *reader.read)
+    return Loaded(None, diagnostics, files, reader.fingerprint, settled=reader.settled)
 
 
 def _tenant_documents(place: Path, reader: FileReader) -> list[Document | Diagnostic]:
     """The tenant files in `place`; raises `OSError`."""
-    names = sorted(n for n in os.listdir(place) if n.endswith(SUFFIXES) and not n.startswith("."))
-    return [_read(place / name, reader) for name in names]
+    reader.note_folder(place)
+    paths = {*tenant_paths(place), *reader.pending} - {path for path, raw in reader.pending.items() if raw is None}
+    return [_read(path, reader) for path in sorted(paths)]
+
+
+def tenant_paths(place: Path) -> list[Path]:
+    """The paths of the tenant files in the folder `place`, in order; raises `OSError`."""
+    return sorted(place / n for n in os.listdir(place) if n.endswith(SUFFIXES) and not n.startswith("."))
 
 
 def _read(path: Path, reader: FileReader) -> Document | Diagnostic:

@@ -12,6 +12,7 @@ import ssl
 import stat
 from collections.abc import Mapping
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import GetJsonSchemaHandler, model_validator
@@ -73,25 +74,62 @@ class CredentialsSection(Section):
     """Secret of that app."""
 
 
-class FileReader:
-    """Reads everything that the settings are made of, and remembers it."""
+Pending = Mapping[FilePath, bytes | None]
+"""Files as they will be after a change that is not written yet; None: the file will not exist."""
+NOTHING_PENDING: Pending = MappingProxyType({})
 
-    def __init__(self, folder: FilePath, environment: Mapping[str, str]) -> None:
+
+FileState = tuple[int, int, int]
+"""What changes with a file: its date, size and place on the disk; those of a folder change with its list of names."""
+
+
+def state_of(path: FilePath) -> FileState:
+    """The state of `path` now; zeros if it does not exist."""
+    try:
+        return _state(path.stat())
+    except OSError:
+        return 0, 0, 0
+
+
+def _state(about: os.stat_result) -> FileState:
+    return about.st_mtime_ns, about.st_size, about.st_ino
+
+
+class FileReader:
+    """Reads everything that the settings are made of, and remembers it. `pending` files are read from there."""
+
+    def __init__(self, folder: FilePath, environment: Mapping[str, str], pending: Pending = NOTHING_PENDING) -> None:
         self.folder = folder
         self.environment = environment
+        self.pending = pending
         self.read: dict[FilePath, bytes] = {}
+        self._states: dict[FilePath, FileState] = {}
         self.open_to_all: set[FilePath] = set()
         """Those that every user of the host may read, except on a read-only mount: an orchestrator guards that."""
 
     def note(self, path: FilePath) -> bytes:
         """Reads a file; raises `OSError` when it cannot be read."""
         self.read.setdefault(path, b"")
+        if (coming := self.pending.get(path)) is not None:
+            self.read[path] = coming
+            return coming
         with path.open("rb") as opened:
             self.read[path] = opened.read(_LARGEST_FILE)
             read_only = os.fstatvfs(opened.fileno()).f_flag & os.ST_RDONLY
-            if os.fstat(opened.fileno()).st_mode & stat.S_IROTH and not read_only:
+            about = os.fstat(opened.fileno())
+            self._states.setdefault(path, _state(about))
+            if about.st_mode & stat.S_IROTH and not read_only:
                 self.open_to_all.add(path)
         return self.read[path]
+
+    def note_folder(self, path: FilePath) -> None:
+        """Remembers the state of a folder whose names are about to be read; raises `OSError`."""
+        self._states.setdefault(path, _state(path.stat()))
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was read is still as it was: then it was there together, at one moment."""
+        return all(state_of(path) == state for path, state in self._states.items())
 
     @property
     def fingerprint(self) -> str:
