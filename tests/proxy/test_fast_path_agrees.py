@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from gateway.domain.tenant import Tenant
-from tests.fixtures.fast_path import heads_taken
+from tests.fixtures.fast_path import heads_taken, pages_as_names
 from tests.fixtures.ports import free_port
 from tests.fixtures.proxy_server import HOST, TOKEN, VALUE, ProxyServer, gateway, session, tenant
 
@@ -306,6 +306,7 @@ def of(port: int) -> Tenant:
 
 @pytest.mark.attack("D1")
 @pytest.mark.property
+@pytest.mark.uvloop
 @pytest.mark.parametrize(
     ("seed", "requests"),
     [
@@ -317,6 +318,7 @@ async def test_both_ways_decide_send_and_answer_alike(
     seed: int, requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = heads_taken(monkeypatch)
+    pages_as_names(monkeypatch)
     choices = random.Random(seed)
     async with app() as behind, gateway(of(behind.port)) as fast, gateway(of(behind.port), fast=False) as usual:
         for server in (fast, usual):

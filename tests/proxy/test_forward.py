@@ -544,10 +544,11 @@ async def test_a_request_whose_new_connection_closes_is_sent_once(raw_upstream: 
 
 @pytest.mark.parametrize(
     ("method", "size", "status"),
-    [("PUT", 3, 200), ("DELETE", 16_384, 200), ("PUT", 16_385, 502), ("POST", 3, 502), ("PATCH", 3, 502)],
+    [("PUT", 16_384, 200), ("DELETE", 16_384, 200), ("PUT", 16_385, 502), ("POST", 3, 502), ("PATCH", 3, 502)],
 )
+@pytest.mark.parametrize("fast", [True, False])
 async def test_a_short_body_of_an_idempotent_request_is_sent_again_after_a_closed_connection(
-    method: str, size: int, status: int
+    method: str, size: int, status: int, fast: bool
 ) -> None:
     body, got = bytes(range(256)) * (size // 256) + b"x" * (size % 256), b""
     heads = 0
@@ -562,7 +563,7 @@ async def test_a_short_body_of_an_idempotent_request_is_sent_again_after_a_close
                 return  # the kept connection breaks after the body of the second request
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+    async with app_that(script) as app, gateway(tenant(app.url), fast=fast) as server:
         await server.send(server.request("/agent-manager/x"))
         answer = await server.send(server.request("/agent-manager/x", method=method, body=body))
     assert status_of(answer) == status
@@ -608,6 +609,23 @@ async def test_a_client_that_disconnects_releases_the_connection_to_the_app() ->
         await started.wait()
         writer.transport.abort()
         await asyncio.wait_for(app.closed.wait(), 5)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_an_app_that_sends_without_end_is_left_when_the_client_is_gone(fast: bool) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+            await writer.drain()
+
+    async with app_that(script) as app, gateway(tenant(app.url), fast=fast) as server, asyncio.timeout(10):
+        reader, writer = await server.connect()
+        writer.write(server.request("/agent-manager/x"))
+        await reader.readexactly(100_000)
+        writer.transport.abort()
+        await app.closed.wait()
 
 
 async def test_an_app_that_thinks_is_left_when_the_client_is_gone() -> None:
