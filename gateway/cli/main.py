@@ -50,6 +50,10 @@ def serve(config: Config = DEFAULT_CONFIG) -> None:
     import gc
 
     gc.disable()  # what a start makes stays; `serve` enables it when it is complete
+    from gateway.crypto.tls import no_system_authorities
+
+    with no_system_authorities():
+        import aiohttp  # noqa: F401
     from gateway.cli.serve import run
 
     raise typer.Exit(run(config))

@@ -6,6 +6,8 @@ context. An authority that a file no longer has stays trusted until the process 
 
 import asyncio
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -32,6 +34,24 @@ def client_context(tls: TlsSettings) -> ssl.SSLContext:
         context.load_cert_chain(tls.certificate_file, tls.key_file)
     _contexts[context] = tls, seen
     return context
+
+
+def trusts_nothing() -> ssl.SSLContext:
+    """A context that accepts no certificate, for a client that makes no TLS connection. It costs nothing to make."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@contextmanager
+def no_system_authorities() -> Iterator[None]:
+    """Contexts made inside do not load the system's authorities, and so accept no certificate.
+
+    aiohttp makes two when it is imported, which no connection of the gateway uses: each has its own.
+    """
+    ssl.SSLContext.set_default_verify_paths = lambda _self: None  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        del ssl.SSLContext.set_default_verify_paths  # the method of the base class is there again
 
 
 async def follow_files() -> None:

@@ -22,8 +22,9 @@ from urllib.parse import quote, urlsplit
 import structlog
 from aiohttp import ClientError
 
-from gateway.crypto.tls import client_context
+from gateway.crypto.tls import client_context, trusts_nothing
 from gateway.domain import errors
+from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import KeycloakAccess
 from gateway.keycloak import admin_client
 from gateway.keycloak.connection import BadStatus, Connection
@@ -186,6 +187,8 @@ def _issuer_headers(access: KeycloakAccess) -> dict[str, str]:
 
 def _tls_context(access: KeycloakAccess) -> ssl.SSLContext:
     tls = access.tls
+    if urlsplit(access.url).scheme == "http" and tls == TlsSettings():
+        return trusts_nothing()
     try:
         return client_context(tls)
     except OSError as error:  # ssl.SSLError is one

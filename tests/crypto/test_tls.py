@@ -84,3 +84,20 @@ def test_a_renewed_client_certificate_is_used_once_its_key_fits(
         tls.renew()
     assert connect(context) not in ("", before)
     assert [line["event"] for line in lines] == ["certificate_not_renewed", "certificate_renewed"]
+
+
+def test_contexts_that_a_library_makes_while_it_is_imported_accept_no_certificate() -> None:
+    with tls.no_system_authorities():
+        inside = ssl.create_default_context()
+    assert (inside.get_ca_certs(), inside.verify_mode) == ([], ssl.CERT_REQUIRED)
+
+
+def test_a_context_that_trusts_nothing_accepts_no_certificate(authority: trustme.CA, connect: Connect) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(tls.trusts_nothing())
+
+
+def test_contexts_made_later_have_the_authorities_of_the_system() -> None:
+    with tls.no_system_authorities():
+        pass
+    assert "set_default_verify_paths" not in vars(ssl.SSLContext)
