@@ -15,6 +15,7 @@ from gateway.web.request_check import Checked, listed
 MOST_RULES = 64
 """Heads of different keys that are remembered for each route and kind of request."""
 MOST_FIELDS = 256
+_END = b"\r\n\r\n"
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 
 
@@ -27,6 +28,8 @@ class Rule(NamedTuple):
     changes: tuple[tuple[int, bytes], ...]
     """The lines that differ from what was sent, by their number."""
     added: bytes
+    usual: bool
+    """Whether the connection of the app stays open after the answer, and the answer is no event stream."""
     keep_alive: bool
     events: bool
     """Whether the answer is an event stream."""
@@ -38,11 +41,13 @@ class PlainAnswer(NamedTuple):
     """The head of an answer; `length` of its body, None where no body can follow."""
 
     rule: Rule
+    size: int
+    """Bytes of the head at the app, with its end."""
     head: bytes
     """For the browser, without framing and the end."""
     length: int | None
-    declared: int | None
-    """The length to tell the browser."""
+    framing: bytes
+    """The line that tells the browser the length, or b""."""
 
 
 class AnswerRules:
@@ -60,14 +65,17 @@ class AnswerRules:
         self._known: dict[tuple[bytes, ...], Rule | None] = {}
         self._last: tuple[bytes, PlainAnswer | None] = (b"", None)
 
-    def read(self, head: bytes) -> PlainAnswer | None:
-        """Read a head without its end; None if it is not plain: it has no length, or is no HTTP/1.1."""
+    def read(self, data: bytes) -> PlainAnswer | None:
+        """Read the head at the beginning of `data`; None if it is not whole or not plain: no length, or no HTTP/1.1."""
         last_head, last = self._last
-        if head == last_head:
+        if last is not None and data.startswith(last_head):
             return last
-        answer = self._read(head)
+        end = data.find(_END)
+        if end < 0:
+            return None
+        answer = self._read(data[:end])
         if answer is not None and answer.rule.keeps:
-            self._last = head, answer
+            self._last = data[: answer.size], answer
         return answer
 
     def _read(self, head: bytes) -> PlainAnswer | None:
@@ -95,8 +103,8 @@ class AnswerRules:
         empty = rule.status in (204, 304) or self._checked.method == "HEAD"
         if length is None and not empty:
             return None
-        declared = None if rule.status == 204 else length
-        return PlainAnswer(rule, b"".join(passed), None if empty else length, declared)
+        framing = b"" if length is None or rule.status == 204 else b"Content-Length: %d\r\n" % length
+        return PlainAnswer(rule, len(head) + len(_END), b"".join(passed), None if empty else length, framing)
 
     def _made(self, keys: tuple[bytes, ...], lines: list[bytes]) -> Rule | None:
         first = _STATUS.fullmatch(lines[0])
@@ -117,13 +125,15 @@ class AnswerRules:
             at += 1
         kinds = [value for name, value in fields if name.lower() == "content-type"]
         connection = listed(value for name, value in fields if name.lower() == "connection")
+        keep_alive, events = "close" not in connection, headers.is_event_stream(kinds)
         rule = Rule(
             status,
             b"HTTP/1.1 %d %b\r\n" % (status, first[2] or b""),
             tuple(changes),
             headers.field_lines(wanted[at:]),
-            "close" not in connection,
-            headers.is_event_stream(kinds),
+            keep_alive and not events,
+            keep_alive,
+            events,
             not any(name.lower() == "set-cookie" for name, _ in fields),
         )
         if len(self._known) >= MOST_RULES:

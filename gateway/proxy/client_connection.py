@@ -199,7 +199,7 @@ class Connection(asyncio.BufferedProtocol):
     def _passes_alone(self, data: bytes) -> bool:
         """Whether these bytes are one request that the fast path takes as it is, as most are."""
         inner = self._inner
-        if inner is None or self._busy or self._writing_paused or self._closing or not self._inbound.is_alone(data):
+        if inner is None or self._busy or self._writing_paused or self._closing or not self._inbound.may_be_alone(data):
             return False
         if not self._takes_fast_path(inner, data, None):
             return False
@@ -326,7 +326,8 @@ class Connection(asyncio.BufferedProtocol):
     def _answered_fast(self, ends: bool) -> None:
         """The fast path has sent an answer."""
         self._busy = False
-        self._watch_no_body()
+        if self._body_look is not None:
+            self._watch_no_body()
         transport = self._transport
         if ends and transport is not None:
             if self._inbound.state in IN_BODY:  # a reset would take the answer from a client that still sends

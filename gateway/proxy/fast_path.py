@@ -33,6 +33,7 @@ from gateway.web.middleware import ID_BYTES
 from gateway.web.request_check import listed
 
 _NEVER = float("inf")
+_REQUEST_ID = b"X-Request-ID: "
 TAKEN_BEFORE_LARGE = 2**18
 """Bytes of an answer that a client has taken before the rest is read in larger parts."""
 _IDS = 256
@@ -133,7 +134,6 @@ class FastConnection:
         self._under_way = False
         # ---- the exchange under way
         self._routed: RoutedKind | None = None
-        self._credentials = b""
         self._head = b""
         self._body: RequestBody | None = None
         self._wire: UpstreamConnection | None = None
@@ -228,21 +228,18 @@ class FastConnection:
 
     def _begin(self, session: Session) -> bool:
         """Send the request; False: the user may not make it."""
-        reads = self._reads
-        routed, given = reads.routed, reads.cookies
-        credentials = reads.credentials(session)
-        if credentials is None:
+        reads, path = self._reads, self._path
+        if not reads.opens(session):
             return False
-        self._credentials = credentials
-        path = self._path
+        routed, now = reads.routed, path.clock.now()
         self._renewed = b""
-        if routed.private and given.token != session.tokens.access:
-            cookie = cookies.token(routed.kind.tenant, session, path.clock.now())
+        if routed.private and reads.cookies.token != session.tokens.access:
+            cookie = cookies.token(routed.kind.tenant, session, now)
             if not isinstance(cookie, TooLarge):
                 self._renewed = b"Set-Cookie: %b\r\n" % cookie.encode()
         self._request_id = reads.request_id or path.new_request_id()
         self.session, self._under_way, self._begun, self._ended = session, True, False, False
-        self._ends_at = self._loop.time() + session.ends_at - path.clock.now()
+        self._ends_at = self._loop.time() + session.ends_at - now
         wire = routed.app.take_idle()
         if wire is None:
             self._begin_connection(routed)
@@ -274,39 +271,27 @@ class FastConnection:
 
     def _send(self, routed: RoutedKind, wire: UpstreamConnection) -> None:
         self._wire = wire
-        timeouts = routed.route.timeouts
+        reads, body, timeouts = self._reads, self._body, routed.route.timeouts
         self._between = timeouts.between_bytes or _NEVER
-        self.deadline = min(self._loop.time() + timeouts.first_byte, self._ends_at)
+        deadline, ends_at = self._loop.time() + timeouts.first_byte, self._ends_at
+        self.deadline = deadline if deadline < ends_at else ends_at
         self._path.deadlines.add(self)
-        reads = self._reads
-        wire.begin_for(self, reads.method.decode())
+        wire.begin_for(self, routed.kind.checked.method)
         whole = (
-            reads.method,
-            b" ",
+            routed.first,
             reads.target,
-            b" HTTP/1.1\r\n",
             routed.host,
             reads.passed,
-            self._credentials,
-            reads.client_line,
-            routed.forwarded,
-            b"X-Request-ID: ",
+            reads.added,
+            _REQUEST_ID,
             self._request_id,
-            b"\r\n",
-            self._framing(),
-            b"\r\n",
+            *((routed.end,) if body is None else (b"\r\n", body.framing, b"\r\n", *body.begin())),
         )
-        body = self._body
-        if not wire.send(b"".join((*whole, *(body.begin() if body is not None else ())))):
+        if not wire.send(b"".join(whole)):
             self._lost(wire, NoConnection("connection lost"), sent=False)
         elif body is not None:
             self._body_goes_on()
             self._wants_body()
-
-    def _framing(self) -> bytes:
-        if self._body is not None:
-            return self._body.framing
-        return b"Content-Length: 0\r\n" if self._reads.method in WITH_BODY else b""
 
     # ---- the body of the request
 
@@ -369,16 +354,20 @@ class FastConnection:
         if self._begun:
             self._pass(data)
             return
-        end, wire, routed = data.find(b"\r\n\r\n"), self._wire, self._routed
+        wire, routed = self._wire, self._routed
         assert wire is not None  # noqa: S101 - for the type checker
         assert routed is not None  # noqa: S101
-        answer = routed.answers.read(data[:end]) if end >= 0 else None
+        answer = routed.answers.read(data)
         if answer is None:
             wire.parse(data)
             if self._wire is wire:
                 self.progressed()
-            return
-        self._answer(answer, data[end + 4 :])
+        elif answer.rule.usual and self._body is None and len(data) - answer.size == (answer.length or 0):
+            self._transport.write(self._whole_head(answer.head, answer.framing, data[answer.size :]))
+            wire.end_for_reader(keep_alive=True)
+            self._finish()
+        else:
+            self._answer(answer, data[answer.size :])
 
     def _answer(self, answer: PlainAnswer, body: bytes) -> None:
         """Send the head of a plain answer, with the part of the body that arrived with it."""
@@ -388,7 +377,7 @@ class FastConnection:
         self._chunked = False
         self._large_below = self._left - TAKEN_BEFORE_LARGE
         self._begin_answer(events=rule.events)
-        self._pass(body, self._whole_head(answer.head, answer.declared))
+        self._pass(body, self._whole_head(answer.head, answer.framing))
 
     def _pass(self, data: bytes, head: bytes = b"") -> None:
         """Send a part of a body whose length is known."""
@@ -440,17 +429,17 @@ class FastConnection:
         self._refuses = "close" in listed(answer.all("connection")) and self.sends_body
         self._begin_answer(events=headers.is_event_stream(answer.all("content-type")))
         first = f"HTTP/1.1 {answer.status} {answer.reason}\r\n".encode("latin-1")
-        length = None if answer.status == 204 else answer.length
-        self._transport.write(self._whole_head(first + headers.field_lines(fields), length))
-
-    def _whole_head(self, lines: bytes, length: int | None) -> bytes:
-        """The head for the browser, of the lines of the app's answer; the gateway's own follow them."""
-        framing = b"" if length is None else b"Content-Length: %d\r\n" % length
+        framing = b""
         if self._chunked:
             framing = b"Transfer-Encoding: chunked\r\n"
-        closing = b"Connection: close\r\n" if self._closes else b""
-        own = (self._renewed, b"X-Request-ID: ", self._request_id, b"\r\n", framing, closing, b"\r\n")
-        return b"".join((lines, *own))
+        elif answer.length is not None and answer.status != 204:
+            framing = b"Content-Length: %d\r\n" % answer.length
+        self._transport.write(self._whole_head(first + headers.field_lines(fields), framing))
+
+    def _whole_head(self, lines: bytes, framing: bytes, body: bytes = b"") -> bytes:
+        """The head for the browser, of the lines of the app's answer and the gateway's own, and then `body`."""
+        end = b"Connection: close\r\n\r\n" if self._closes else b"\r\n"
+        return b"".join((lines, self._renewed, _REQUEST_ID, self._request_id, b"\r\n", framing, end, body))
 
     def _begin_answer(self, *, events: bool) -> None:
         self._begun = True

@@ -122,7 +122,7 @@ class RequestLines(dict[bytes, Line]):
             return _NOT_PLAIN_LINE
         if role is Role.COOKIE:  # `request_check.is_cookie_field` judges it
             return key, b"", role, value
-        if not _VALUE.fullmatch(value) or not _is_framing(role, value):
+        if not is_value(role, value):
             return _NOT_PLAIN_LINE
         if role is not Role.NONE:
             return key, b"", role, value
@@ -147,6 +147,11 @@ class AnswerLines(dict[bytes, Line]):
             special = key in _READ_OF_ANSWERS or key.startswith(b"access-control-")
             meaning = (line if special else key, b"%b: %b\r\n" % (name, value), Role.NONE, value)
         return _remembered(self, line, key, meaning)
+
+
+def is_value(role: Role, value: bytes) -> bool:
+    """Whether a line of a request with this role is plain with this value, without blanks around it."""
+    return _VALUE.fullmatch(value) is not None and _is_framing(role, value)
 
 
 def _is_framing(role: Role, value: bytes) -> bool:

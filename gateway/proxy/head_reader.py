@@ -1,7 +1,8 @@
 """Reads the heads of one client connection: what each asks for, who asks, and what its app gets of it.
 
 Most heads of a connection are like the one before. So only lines that changed are read, and what the others mean stays.
-A head that is not plain is not read at all: the usual way decides.
+Lines that changed once are expected to change again (`head_shape`). A head that is not plain is not read at all: the
+usual way decides.
 """
 
 from itertools import compress, count
@@ -10,7 +11,8 @@ from operator import ne
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
 from gateway.proxy import headers
-from gateway.proxy.head_lines import RequestLines, Role, split_fields
+from gateway.proxy.head_lines import RequestLines, Role, is_value, split_fields
+from gateway.proxy.head_shape import HeadShape
 from gateway.proxy.request_kinds import METHODS, RequestKind, RequestKinds, RoutedKind
 from gateway.sessions.session_key import SessionKey, of_cookie
 from gateway.web import cookies
@@ -22,6 +24,7 @@ from gateway.web.request_check import MAX_TARGET, is_cookie_field, is_query
 LONGEST_BLOCK = 12_288
 """Bytes of all field lines of a plain request."""
 _VERSION = b"HTTP/1.1"
+_END = b"\r\n\r\n"
 
 
 class Cookies:
@@ -70,24 +73,31 @@ class HeadReader:
         """The one that a trusted proxy gave, or b""."""
         self.client_line = b""
         """The field line that tells the app the client's address."""
+        self.added = b""
+        """The lines that the app gets after those of `passed`, up to the request's id; see `opens`."""
         self.length: int | None = None
         """Bytes of the body; None: none are declared."""
         self.chunked = False
-        # ---- the last head: `_block` is None until all of it is read
+        # ---- the last head; `_lines` is empty until all of it is read
         self._kinds: RequestKinds | None = None
         self._kind: RequestKind | None = None
-        self._block: bytes | None = None
         self._lines: list[bytes] = []
         self._keys: list[bytes] = []
         self._parts: list[bytes] = []
+        self._roles: list[Role] = []
         self._cookie: bytes | None = None
         self._given_id: bytes | None = None
         self._hops: list[str] = []
+        self._shape: HeadShape | None = None
+        self._pieces: list[bytes] = []
+        """Of `passed`; the places of `_expected` are for values."""
+        self._expected: tuple[tuple[Role, int], ...] = ()
+        """What to do with each value of `_shape`: its role, and its place in `_pieces`, 0 for none."""
         # ---- what was read of former heads
         self._cookies_of: tuple[bytes, Cookies | None] = (b"", None)
         self._trusted_under: tuple[RequestKinds | None, bool] = (None, False)
         self._client_of: tuple[RequestKinds | None, list[str]] = (None, [])
-        self._credentials: tuple[Session | None, RoutedKind | None, Cookies | None, bytes] = (None, None, None, b"")
+        self._added_for: tuple[Session | None, RoutedKind | None, Cookies | None, bytes] = (None, None, None, b"")
 
     @property
     def closes(self) -> bool:
@@ -100,64 +110,117 @@ class HeadReader:
         return self.chunked or self.length is not None
 
     def read(self, kinds: RequestKinds, head: bytes) -> bool:
-        """Read a whole head; False: the usual way decides."""
-        end = head.find(b"\r\n")
-        method, _, rest = head[:end].partition(b" ")
-        target, _, version = rest.partition(b" ")
-        if version != _VERSION or method not in METHODS or len(target) > MAX_TARGET:
-            return False
-        block = head[end + 2 : -4]
-        if (block != self._block or method != self.method or kinds is not self._kinds) and not self._read_fields(
-            kinds, method, block
-        ):
-            return False
+        """Read one head, which ends with an empty line; False: the usual way decides, or it is more than one."""
+        shape, found = self._shape, None
+        if shape is not None and kinds is self._kinds and len(head) <= LONGEST_BLOCK:
+            found = shape.values(head)
+        if found is not None and self._read_values(found):
+            target = found[0]
+        else:
+            end = head.find(b"\r\n")
+            method, _, rest = head[:end].partition(b" ")
+            target, _, version = rest.partition(b" ")
+            if version != _VERSION or method not in METHODS or len(target) > MAX_TARGET or not head.endswith(_END):
+                return False
+            if not self._read_fields(kinds, method, head[end + 2 : -4]):
+                return False
         kind = self._kind
         path, mark, query = target.partition(b"?")
         if kind is None or (query and not is_query(query)):
             return False
-        found = kind.targets.find(path)
-        if found is None:
+        asked = kind.targets.find(path)
+        if asked is None:
             return False
-        route, asked = found
+        route, app_path = asked
         self.routed = kind.routed.get(route.path) or kinds.routed(kind, route)
-        self.target = asked + mark + query
+        self.target = target if app_path == path else app_path + mark + query
         return True
 
-    def credentials(self, session: Session) -> bytes | None:
-        """The lines that tell the app who the user is; None: the user may not make this request."""
-        last_session, last_routed, last_cookies, lines = self._credentials
-        routed, given = self.routed, self.cookies
-        if session is not last_session or routed is not last_routed or given is not last_cookies:
+    def opens(self, session: Session) -> bool:
+        """Whether the user may make this request. Then `added` tells the app who they are, and the rest of it."""
+        last_session, last_routed, last_cookies, last_client = self._added_for
+        routed, given, client = self.routed, self.cookies, self.client_line
+        if (
+            session is not last_session
+            or routed is not last_routed
+            or given is not last_cookies
+            or client is not last_client
+        ):
             if not routed.opens(session):
-                return None
-            lines = routed.credentials(session, given.kept)
-            self._credentials = session, routed, given, lines
-        return lines
+                return False
+            self.added = b"".join((routed.credentials(session, given.kept), client, routed.forwarded))
+            self._added_for = session, routed, given, client
+        return True
+
+    def _read_values(self, found: list[bytes]) -> bool:
+        """Read the values of a head of the known shape; False if one of them means something else."""
+        at, new_cookie, new_id = 1, False, False
+        for role, place in self._expected:
+            value = found[at].strip(b" \t")
+            at += 1
+            if role is Role.COOKIE:
+                new_cookie, self._cookie = True, value
+            elif not is_value(role, value):
+                return False
+            elif role is Role.REQUEST_ID:
+                new_id, self._given_id = True, value
+            elif role is Role.LENGTH:
+                self.length = int(value)
+            elif place:
+                self._pieces[place] = value
+        kind, kinds = self._kind, self._kinds
+        if kind is None or kinds is None or (new_cookie and not self._reads_cookies(kind.tenant)):
+            return False
+        if new_id and not self._reads_client(kinds):
+            return False
+        self.passed = b"".join(self._pieces)
+        return True
 
     def _read_fields(self, kinds: RequestKinds, method: bytes, block: bytes) -> bool:
         lines = split_fields(block) if len(block) <= LONGEST_BLOCK else None
-        like_last = self._block is not None and method == self.method and kinds is self._kinds
-        self._block = None
+        like_last = len(self._lines) == len(lines or ()) and method == self.method and kinds is self._kinds
+        self._lines, last, self._shape = [], self._lines, None
         if lines is None:
             return False
-        if like_last and len(lines) == len(self._lines) and self._read_changed(lines):
-            self.passed = b"".join(self._parts)
-        elif self._read_all(lines):
-            self.passed = b"".join(self._parts)
-            self._kind = kinds.of((method, *self._keys), lines, self.passed)
-        else:
-            return False
+        changed = self._read_changed(lines, last) if like_last else None
+        if changed is None:
+            if not self._read_all(lines):
+                return False
+            self._kind = kinds.of((method, *self._keys), lines, b"".join(self._parts))
+        self.passed = b"".join(self._parts)
         if self._kind is None or not self._reads_cookies(self._kind.tenant) or not self._reads_client(kinds):
             return False
-        self._kinds, self.method, self._lines, self._block = kinds, method, lines, block
+        self._kinds, self.method, self._lines = kinds, method, lines
+        if changed is not None:
+            self._expect(method, changed)
         return True
 
-    def _read_changed(self, lines: list[bytes]) -> bool:
-        """Read the lines that differ from the last head's; False if one of them means something else."""
-        for at in compress(count(), map(ne, lines, self._lines)):
+    def _expect(self, method: bytes, varying: list[int]) -> None:
+        """Expect heads like the last one, but for the values of the lines with these numbers."""
+        self._shape = HeadShape(method, self._lines, varying)
+        pieces, expected, piece, begin = list[bytes](), list[tuple[Role, int]](), b"", 0
+        for at in varying:
+            part = self._parts[at]
+            piece += b"".join(self._parts[begin:at])
+            begin = at + 1
+            if part:
+                name = part[: part.find(b":") + 2]
+                pieces += (piece + name, part[len(name) : -2])
+                expected.append((self._roles[at], len(pieces) - 1))
+                piece = b"\r\n"
+            else:
+                expected.append((self._roles[at], 0))
+            self._lines[at] = b""  # is read anew if a head has another shape
+        self._pieces = [*pieces, piece + b"".join(self._parts[begin:])]
+        self._expected = tuple(expected)
+
+    def _read_changed(self, lines: list[bytes], last: list[bytes]) -> list[int] | None:
+        """Read the lines that differ from the last head's; their numbers, or None if one means something else."""
+        changed = list(compress(count(), map(ne, lines, last)))
+        for at in changed:
             key, part, role, value = self._known[lines[at]]
             if key != self._keys[at]:
-                return False
+                return None
             if role is Role.NONE:
                 self._parts[at] = part
             elif role is Role.COOKIE:
@@ -167,11 +230,11 @@ class HeadReader:
             elif role is Role.LENGTH:
                 self.length = int(value)
             else:
-                return False
-        return True
+                return None
+        return changed
 
     def _read_all(self, lines: list[bytes]) -> bool:
-        self._keys, self._parts, self._hops = [], [], []
+        self._keys, self._parts, self._roles, self._hops = [], [], [], []
         self._cookie = self._given_id = self.length = None
         self.chunked = False
         for line in lines:
@@ -191,6 +254,7 @@ class HeadReader:
                     return False
             self._keys.append(key)
             self._parts.append(part)
+            self._roles.append(role)
         return True
 
     def _reads_cookies(self, tenant: Tenant) -> bool:

@@ -105,14 +105,21 @@ class RequestFraming:
         self._held += data[end:]
         return part
 
-    def is_alone(self, data: bytes) -> bool:
-        """Whether `data`, which has arrived and was not added, is the next head to its last byte."""
-        between = not self._held and self.state in _BETWEEN
-        whole = 0 <= data.find(_END) == len(data) - len(_END) and len(data) <= self._most
-        return between and whole and b"A" <= data[:1] <= b"Z"
+    def may_be_alone(self, data: bytes) -> bool:
+        """Whether `data`, which has arrived and was not added, could be the next head to its last byte.
+
+        It may still be more than one head: an empty line in it is for its reader to find.
+        """
+        return (
+            data.endswith(_END)
+            and self.state in _BETWEEN
+            and not self._held
+            and len(data) <= self._most
+            and b"A" <= data[:1] <= b"Z"
+        )
 
     def passed_alone(self) -> None:
-        """Such a head, which has no body, was passed on."""
+        """Such a head, which is one and has no body, was passed on."""
         self.state = FramingState.WHOLE
 
     def go_on(self) -> None:

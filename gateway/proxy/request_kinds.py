@@ -8,7 +8,6 @@ than the kind, or is anything else than "forward", a request takes the usual way
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 from urllib.parse import urlsplit
 
 from gateway.domain.configuration import Configuration
@@ -35,17 +34,20 @@ _LONGEST_PATH = 256
 _OWN_SITE = (None, "same-origin", "none")
 """Values of `Sec-Fetch-Site` for which no decision reads `Referer`."""
 _PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9_~$@=-]+(?:\.[A-Za-z0-9_~$@=-]+)*)+/?|/")
-_MAY_BE_BLOCKED = re.compile(rb"/(?:keycloaklogin|agent|admin|realms)(?:/|$)", re.IGNORECASE)
+_WITHOUT_DOTS = re.compile(rb"/[A-Za-z0-9_~$@=/-]*")
+_MAY_BE_BLOCKED = frozenset((b"keycloaklogin", b"agent", b"admin", b"realms"))
+"""The first words of all blocked endpoints."""
 _NOT_IN_A_BASE = re.compile(r"keycloaklogin|agent|admin|realms", re.IGNORECASE)
 
 
 Target = tuple[Route, bytes]
 """The route of a path, and the path that its app gets."""
-_UNKNOWN = object()
 
 
 def is_plain_path(path: bytes) -> bool:
     """Whether every server reads this path alike."""
+    if _WITHOUT_DOTS.fullmatch(path) is not None:
+        return b"//" not in path
     return _PLAIN_PATH.fullmatch(path) is not None
 
 
@@ -55,34 +57,53 @@ class Targets:
     def __init__(self, tenant: Tenant, prefix: str) -> None:
         self._tenant = tenant
         self._prefix = prefix
-        self._own = folded(tuple(prefix.split("/")))
+        own = folded(tuple(prefix.split("/")))
+        self._own = own[0].encode() if own else b""
+        self._public = frozenset(path.encode() for path in tenant.public_paths)
+        self._most = max((len(route.path_segments) for route in tenant.routes), default=0)
         self._known: dict[bytes, Target | None] = {}
-        self._simple = len(self._own) == 1 and not any(
+        self._routes: dict[tuple[bytes, ...], tuple[Route | None, bool]] = {}
+        """By the first segments: the route, and whether its app gets the path as it is."""
+        self._simple = len(own) == 1 and not any(
             _NOT_IN_A_BASE.search(urlsplit(route.to).path) for route in tenant.routes
         )
 
     def find(self, path: bytes) -> Target | None:
         """The target of a path; None: the usual way decides, or the app does not get such a path."""
-        known = self._known.get(path, _UNKNOWN)
-        if known is not _UNKNOWN:
-            return cast("Target | None", known)
+        if path in self._known:
+            return self._known[path]
+        if len(path) > _LONGEST_PATH:
+            return self._checked(path)
         found = self._plain(path) if self._simple and is_plain_path(path) else self._checked(path)
-        if len(path) <= _LONGEST_PATH:
-            if len(self._known) >= MOST_PATHS:
-                self._known.clear()
-            self._known[path] = found
+        if len(self._known) >= MOST_PATHS:
+            self._known.clear()
+        self._known[path] = found
         return found
 
     def _plain(self, path: bytes) -> Target | None:
         """As `_checked`, for a path that every server reads alike."""
-        text = path.decode()
-        segments = tuple(text.split("/")[1:])
-        if len(segments) > 64 or _MAY_BE_BLOCKED.search(path):
+        words = path.lower().split(b"/")
+        if not _MAY_BE_BLOCKED.isdisjoint(words):
             return self._checked(path)
-        if segments[0].casefold() == self._own[0] or text in self._tenant.public_paths:
+        if words[1] == self._own or path in self._public:
             return None
-        route = longest_match(self._tenant.routes, segments)
-        return None if route is None else (route, routing.upstream_path(route, text).encode())
+        first = tuple(path.split(b"/", self._most + 1)[1 : self._most + 1])
+        found = self._routes.get(first)
+        if found is None:
+            found = self._route(first)
+        route, as_it_is = found
+        if route is None or as_it_is:
+            return None if route is None else (route, path)
+        return route, routing.upstream_path(route, path.decode()).encode()
+
+    def _route(self, first: tuple[bytes, ...]) -> tuple[Route | None, bool]:
+        """The route of the paths with these first segments, as many as any route has."""
+        route = longest_match(self._tenant.routes, tuple(segment.decode() for segment in first))
+        found = route, route is not None and not route.strip_prefix and not route.base_path
+        if len(self._routes) >= MOST_PATHS:
+            self._routes.clear()
+        self._routes[first] = found
+        return found
 
     def _checked(self, path: bytes) -> Target | None:
         checked = check(RequestHead("GET", path.decode("latin-1"), (1, 1), (("Host", "host"),)))
@@ -102,8 +123,13 @@ class RoutedKind:
         self.private = not route.shared_cache
         checked, tenant = kind.checked, kind.tenant
         self._match = RouteMatch(route, "/")
-        self.host = headers.field_lines((("Host", headers.app_host(checked, route, tenant)),))
+        self.first = f"{checked.method} ".encode()
+        """What precedes the target of a request to the app."""
+        self.host = b" HTTP/1.1\r\n" + headers.field_lines((("Host", headers.app_host(checked, route, tenant)),))
+        """What follows the target."""
         self.forwarded = headers.field_lines(headers.forwarded_fields(checked, route, tenant))
+        self.end = b"\r\nContent-Length: 0\r\n\r\n" if checked.method.encode() in WITH_BODY else b"\r\n\r\n"
+        """The end of a head without a body, after its last value."""
         self.answers = AnswerRules(checked, route, tenant, kind.prefix, lines, private=self.private)
 
     def opens(self, session: Session) -> bool:

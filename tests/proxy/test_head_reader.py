@@ -26,6 +26,7 @@ VALUES_OF = {
     "X-Request-ID": ("0123456789abcdef", "fedcba9876543210", "odd id"),
     "X-Forwarded-For": ("10.0.0.1", "10.0.0.2", "nonsense"),
     "X-Auth-Username": ("root", "admin"),
+    "Content-Length": ("1", "2", "+3"),
     "Cookie": (f"{NAME}={VALUE}; a=b", f"{NAME}={VALUE}; a=c", f"a=b; {NAME}={OTHER}", "a=b"),
 }
 PATHS = ("/agent-manager/a", "/agent-manager/b?q=1", "/unified-admin/c?", "/none")
@@ -51,6 +52,7 @@ def meaning(reader: HeadReader, under: RequestKinds, head: bytes) -> tuple[objec
         reader.closes,
         reader.routed.route,
         reader.routed.kind,
+        reader.length,
     )
 
 
@@ -94,3 +96,23 @@ def test_a_head_that_is_not_plain_leaves_nothing_for_the_next() -> None:
     assert not reader.read(under, plain.replace(VALUE.encode(), b"nonsense"))
     assert not reader.read(under, b"GET /agent-manager/ HTTP/1.1\r\n\r\n")
     assert reader.read(under, plain)
+
+
+@pytest.mark.attack("D1")
+@pytest.mark.parametrize(
+    "other",
+    ["a\r\n\r\nGET /agent-manager/ HTTP/1.1\r\nHost: a", "a\r\nOrigin: b", "a\rb", "a\nb", "a\r", "\x00", " a\x7f"],
+)
+@pytest.mark.parametrize("place", ["target", "value"])
+def test_bytes_that_are_not_one_head_like_those_before_are_not_read_as_one(place: str, other: str) -> None:
+    under, reader = kinds(tenant()), HeadReader(RequestLines(), "127.0.0.1")
+
+    def read(target: str, referer: str) -> bool:
+        lines = (f"GET /agent-manager/{target} HTTP/1.1", f"Host: {HOST}", f"Referer: {referer}")
+        return reader.read(under, "\r\n".join((*lines, f"Cookie: {NAME}={VALUE}", "", "")).encode())
+
+    assert [read(str(n), str(n)) for n in range(3)] == [True] * 3
+    odd = read(other, "3") if place == "target" else read("3", other)
+    assert not odd or "\r\nOrigin: " in other
+    assert read("4", "4")
+    assert (reader.target, reader.passed) == (b"/agent-manager/4", b"Referer: 4\r\n")
