@@ -171,18 +171,11 @@ class _Catalogue(NullTranslations):
 
     @cached_property
     def _read(self) -> GNUTranslations:
-        compiled = self._source.with_suffix(".mo")
-        if compiled.is_file() and compiled.stat().st_mtime >= self._source.stat().st_mtime:
+        compiled, changed = self._source.with_suffix(".mo"), self._source.stat()
+        if compiled.is_file() and compiled.stat().st_mtime >= changed.st_mtime:
             with compiled.open("rb") as file:
                 return GNUTranslations(file)
-        from babel.messages.mofile import write_mo  # noqa: PLC0415 - for a checkout; an installation has them compiled
-        from babel.messages.pofile import read_po  # noqa: PLC0415
-
-        buffer = io.BytesIO()
-        with self._source.open("rb") as file:
-            write_mo(buffer, read_po(file, locale=self._code.replace("-", "_")))
-        buffer.seek(0)
-        return GNUTranslations(buffer)
+        return _parsed(self._source, self._code, changed.st_mtime_ns)
 
     def gettext(self, message: str) -> str:
         return self._read.gettext(message)
@@ -195,3 +188,16 @@ class _Catalogue(NullTranslations):
 
     def npgettext(self, context: str, msgid1: str, msgid2: str, n: int) -> str:
         return self._read.npgettext(context, msgid1, msgid2, n)
+
+
+@lru_cache(maxsize=16)
+def _parsed(source: Path, code: str, _changed: int) -> GNUTranslations:
+    """The translations in a source that is not compiled, as in a checkout; an installation has them compiled."""
+    from babel.messages.mofile import write_mo  # noqa: PLC0415
+    from babel.messages.pofile import read_po  # noqa: PLC0415
+
+    buffer = io.BytesIO()
+    with source.open("rb") as file:
+        write_mo(buffer, read_po(file, locale=code.replace("-", "_")))
+    buffer.seek(0)
+    return GNUTranslations(buffer)

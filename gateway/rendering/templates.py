@@ -7,9 +7,11 @@ template is loaded, because mail programs drop style sheets.
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import CodeType
 
 import css_inline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_environment, select_autoescape
+from jinja2.bccache import Bucket, BytecodeCache
 
 from gateway.rendering.languages import Language, Languages
 
@@ -35,6 +37,7 @@ def _environment(root: Path, language: Language) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_COMPILED,
     )
     environment.policies["ext.i18n.trimmed"] = True
     environment.globals["language"] = language
@@ -42,6 +45,23 @@ def _environment(root: Path, language: Language) -> Environment:
     environment.globals["_"] = environment.globals["gettext"]  # else each text is looked up by two calls
     environment.globals["icon"] = _icon
     return environment
+
+
+class _Compiled(BytecodeCache):
+    """The code of templates, which is the same in each language: it is compiled once in a process."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._known.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code is not None:
+            self._known[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled()
 
 
 @pass_environment

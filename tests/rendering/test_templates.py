@@ -295,3 +295,10 @@ def test_text_templates_are_not_escaped_and_pages_are() -> None:
     assert callable(environment.autoescape)
     assert environment.autoescape("steps/verify.html") is True
     assert environment.autoescape("factors/email/message.txt") is False
+
+
+def test_a_template_is_compiled_once_for_all_languages() -> None:
+    environments = build_environments(data_root(), PAGES.languages)
+    codes = {one.get_template("logout.html").root_render_func.__code__ for one in environments.values()}
+    assert len(environments) > 1
+    assert len(codes) == 1
