@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Iterable
 from aiohttp import web
 
 from gateway.account.handlers import Account
+from gateway.admin.api import feature as api
+from gateway.admin.tenants import SettingsFiles
 from gateway.domain.tasks import running
 from gateway.keycloak.logout_tokens import LogoutTokens
 from gateway.login import feature as login
@@ -19,8 +21,13 @@ from gateway.web.language import LanguageChoice
 from gateway.web.middleware import RequestMiddleware, without_banner
 
 
-def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.Application:
-    """The gateway on these services, which must outlive it. `extra_routes` (the demo's) precede the apps'."""
+def build(
+    services: Services, extra_routes: Iterable[web.RouteDef] = (), settings: SettingsFiles | None = None
+) -> web.Application:
+    """The gateway on these services, which must outlive it. `extra_routes` (the demo's) precede the apps'.
+
+    `settings` are the files that the API changes; None: it changes none.
+    """
     random, sessions, pages = services.random, services.sessions, services.pages
     errors, audit, pool = services.error_responses, services.audit, UpstreamPool()
     endpoints = Endpoints(services.configuration().gateway.prefix, errors, pages, sessions, services.csrf, audit)
@@ -32,6 +39,7 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
         ).routes(endpoints),
         *Account(services.enrolments, random).routes(endpoints),
         *LanguageChoice(pages.languages).routes(endpoints),
+        *api.public_routes(services, settings),
         *pages.assets.routes(),
         *extra_routes,
     )

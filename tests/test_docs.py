@@ -296,7 +296,7 @@ def test_every_key_of_a_yaml_sample_exists(page: Path) -> None:
         assert re.match(r"# config/(gateway\.yaml|tenants/[\w.-]+)", text), "its first line names its file"
         found = set(keys_of(YAML(typ="safe").load(StringIO(text))))
         sources = {path for path in found if path.rpartition(".")[0] in found and path.endswith((".env", ".file"))}
-        names = {path for path in found if path.rpartition(".")[0].endswith((".paths", ".accepted"))}
+        names = {path for path in found if path.rpartition(".")[0].endswith((".paths", ".accepted", ".maxima"))}
         responses = {path for path in found if ".success.json." in path}
         assert found - PATHS - sources - names - responses == set()
 

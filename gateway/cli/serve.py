@@ -19,8 +19,11 @@ from typing import Any
 import aiohttp
 import structlog
 import typer
+from aiohttp import web
 
 from gateway import __version__
+from gateway.admin.api import feature as api
+from gateway.admin.tenants import SettingsFiles
 from gateway.app import build
 from gateway.cli.listen import limits_for, listen, raise_file_limit, url_of
 from gateway.cli.shutdown import Shutdown
@@ -45,7 +48,9 @@ from gateway.settings import key_ring
 from gateway.settings.checks import weakenings
 from gateway.settings.live import Live
 from gateway.settings.load import Loaded, load
+from gateway.settings.replica_folders import ReplicaFolders
 from gateway.settings.source.diagnostics import Diagnostic
+from gateway.settings.tenant_files import TenantFiles
 
 LEAST_AIOHTTP = (3, 14, 5)
 AGAIN, RARELY = 1.0, 60.0
@@ -183,16 +188,15 @@ async def serve(
         with suppress(GatewayError):  # readiness reports it
             if dangers := await store.check():
                 log.warning("store_has_dangers", dangers=dangers)
+        files = await stack.enter_async_context(settings_files(services, live, config))
         public = await listen(
-            build(services), settings.listen, trusted=lambda: live.current().gateway.trusted_proxies, limits=limits
+            build(services, settings=files),
+            settings.listen,
+            trusted=lambda: live.current().gateway.trusted_proxies,
+            limits=limits,
         )
         stack.push_async_callback(public.cleanup)
-        health = listener.build(
-            readiness, metrics.text, CONTENT_TYPE, token=lambda: live.current().gateway.operations_token
-        )
-        if settings.store.in_memory:  # else the commands use the store itself
-            health.add_routes(user_requests.routes(services))
-        operations = await listen(health, settings.operations)
+        operations = await listen(operations_app(services, readiness, files), settings.operations)
         stack.push_async_callback(operations.cleanup)
         if settings.otp_manager_server:
             await stack.enter_async_context(otp_manager(services, settings.otp_manager_server, limits))
@@ -220,6 +224,37 @@ async def serve(
         await following
         await asking
     log.info("stopped")
+
+
+def operations_app(services: Services, readiness: Readiness, files: SettingsFiles) -> web.Application:
+    """Health, metrics and the acts of the operator."""
+    settings = services.configuration().gateway
+    health = listener.build(
+        readiness,
+        services.metrics.text,
+        CONTENT_TYPE,
+        token=lambda: services.configuration().gateway.operations_token,
+    )
+    health.add_routes(api.operator_routes(services, files))
+    if settings.store.in_memory:  # else the commands use the store itself
+        health.add_routes(user_requests.routes(services))
+    return health
+
+
+@asynccontextmanager
+async def settings_files(services: Services, live: Live, config: Path) -> AsyncIterator[SettingsFiles]:
+    """The files that the API changes. Meanwhile this replica tells the others which folder it reads."""
+    files = TenantFiles(config)
+    replicas = ReplicaFolders(
+        lambda: files.folder,
+        store=services.store,
+        events=services.replica_events,
+        clock=services.clock,
+        random=services.random,
+        tasks=services.tasks,
+    )
+    async with running(replicas.follow()):
+        yield SettingsFiles(files, live, replicas)
 
 
 def prepare_loop(audit: Audit) -> None:

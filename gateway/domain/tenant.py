@@ -465,6 +465,39 @@ class PhoneNumbers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiLimits:
+    """Limits of what a client of the tenant may write into `twoFAConfigs` by the API."""
+
+    __pydantic_config__ = SECTION
+
+    may_switch_off: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
+    """Whether a client may switch the second factor off, or make it optional."""
+
+    maxima: Annotated[dict[str, int], Change.MAY_BE_WEAKER] = field(default_factory=dict, hash=False)
+    """Maximum values of keys of `twoFAConfigs`, as {otpExpiry: 300, trustBrowserDays: 14}. Default: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantApi:
+    """Access of programs to this tenant by the API."""
+
+    __pydantic_config__ = SECTION
+
+    clients: Annotated[frozenset[TokenValue], Change.MAY_BE_WEAKER] = frozenset()
+    """Clients of the tenant's realm whose service accounts may use the API. Default: none, and this tenant has no
+    API."""
+
+    audience: Annotated[TokenValue, Change.MAY_BE_WEAKER] = "gateway-api"
+    """Audience (`aud`) that a token for the API must have."""
+
+    roles: Annotated[frozenset[RoleName], Change.MAY_BE_WEAKER] = frozenset({"admin"})
+    """Realm roles of which a service account needs one. The gateway reads them from Keycloak for each request."""
+
+    limits: ApiLimits = ApiLimits()
+    """Limits of what a client may write into `twoFAConfigs`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TenantOptions:
     """The keys of a tenant's `gateway:` section whose values are used as the file has them."""
 
@@ -507,6 +540,9 @@ class TenantOptions:
 
     phone_numbers: PhoneNumbers = PhoneNumbers()
     """Numbers to which codes may be sent."""
+
+    api: TenantApi = TenantApi()
+    """Access of programs to this tenant by the API."""
 
     users: Annotated[int, Ge(1)] | None = None
     """Number of users that sign in at the same time, as at the start of a shift. `check-config` compares it with the

@@ -9,6 +9,7 @@ gateway flood Keycloak. While fetching fails, the old keys stay in use.
 import asyncio
 import base64
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,14 @@ class Identity:
     amr: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """A client of the realm that acts for itself; `id` is that of its user."""
+
+    id: str
+    client: str
+
+
 @dataclass(slots=True)
 class _Keys:
     known: KeySet | None = None
@@ -87,6 +96,27 @@ class Verifier:
         claims = (await self.signed(access, token, now)).claims
         _check(access, claims, now, typ={"essential": True, "value": "Bearer"})
         return _claims(access, claims)
+
+    async def verify_service_account(
+        self, access: KeycloakAccess, token: str, now: float, clients: Collection[str], audience: str
+    ) -> ServiceAccount:
+        """The service account in an access token for `audience` that one of `clients` got with its own credentials.
+
+        A token of a user is refused, also one that a listed client got: it has a session (`sid`). Raises as `verify`.
+        """
+        claims = (await self.signed(access, token, now)).claims
+        _check(
+            access,
+            claims,
+            now,
+            azp={"essential": True, "values": sorted(clients)},
+            typ={"essential": True, "value": "Bearer"},
+            aud={"essential": True, "value": audience},
+        )
+        client, found = str(claims["azp"]), _claims(access, claims)
+        if found.session_id or found.user.username != f"service-account-{client.lower()}":
+            raise TokenRefused(where(access), f"the token is one of a user, not of client {client} itself")
+        return ServiceAccount(found.user.id, client)
 
     async def verify_id_token(
         self, access: KeycloakAccess, token: str, now: float, asked: SignIn, access_token: str
@@ -184,17 +214,12 @@ def _half_hash(token: str, algorithm: str) -> str:
 
 
 def _check(access: KeycloakAccess, claims: jwt.Claims, now: float, **further: ClaimsOption) -> None:
-    """Raises `TokenRefused` unless the realm issued the token to the gateway's client, with these `further` claims."""
+    """Raises `TokenRefused` unless the realm issued the token with these `further` claims, to the gateway's client."""
     issuer = claims.get("iss")
     if issuer != access.issuer:
         raise TokenRefused(where(access), f"its tokens name the issuer {issuer}; the settings expect {access.issuer}")
-    registry = jwt.JWTClaimsRegistry(
-        now=int(now),
-        leeway=LEEWAY,
-        exp={"essential": True},
-        azp={"essential": True, "value": access.sign_in.client_id},
-        **further,
-    )
+    own: dict[str, ClaimsOption] = {"azp": {"essential": True, "value": access.sign_in.client_id}}
+    registry = jwt.JWTClaimsRegistry(now=int(now), leeway=LEEWAY, exp={"essential": True}, **(own | further))
     try:
         registry.validate(claims)
     except ExpiredTokenError as error:

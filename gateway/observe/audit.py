@@ -132,6 +132,17 @@ class AuditEvent(Enum):
     ENDPOINT_BLOCKED = "endpoint_blocked"
     """The gateway blocked a request to an app's own sign-in, second-factor or token-refresh endpoint."""
 
+    # administration
+    TENANT_CREATED = "tenant_created"
+    """The operator created a tenant by the API; `by` is the caller."""
+    TENANT_CHANGED = "tenant_changed"
+    """A caller of the API changed a tenant: `changes` lists the keys, of `twoFAConfigs` with both values; `weaker` is
+    what asks less of users now."""
+    TENANT_DELETED = "tenant_deleted"
+    """The operator deleted a tenant by the API."""
+    API_DENIED = "api_denied"
+    """The gateway rejected a call of the API: the caller (`by`) may not do `operation`. `cause` is the reason."""
+
     # configuration
     CONFIGURATION_LOADED = "configuration_loaded"
     """The gateway applied a configuration."""
@@ -165,6 +176,7 @@ _WARNINGS = {
     AuditEvent.ORIGIN_REJECTED,
     AuditEvent.APP_DENIED,
     AuditEvent.ENDPOINT_BLOCKED,
+    AuditEvent.API_DENIED,
     AuditEvent.CONFIGURATION_WEAKENED,
 }
 

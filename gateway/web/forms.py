@@ -43,7 +43,7 @@ async def read_fields(request: web.Request) -> FormFields | InvalidForm:
     charset = (request.charset or "utf-8").lower()
     if charset not in ("utf-8", "utf8"):
         return InvalidForm(Problem.BAD_REQUEST, 415, "a body in another charset than UTF-8")
-    body = await _read(request)
+    body = await read_body(request, MAX_BODY)
     if isinstance(body, InvalidForm):
         return body
     match request.content_type:
@@ -65,16 +65,17 @@ async def read_fields(request: web.Request) -> FormFields | InvalidForm:
     return fields
 
 
-async def _read(request: web.Request) -> bytes | InvalidForm:
-    too_large = InvalidForm(Problem.REQUEST_TOO_LARGE, 413, f"a body of more than {MAX_BODY} bytes")
-    if (request.content_length or 0) > MAX_BODY:
+async def read_body(request: web.Request, most: int) -> bytes | InvalidForm:
+    """Read a body of at most `most` bytes."""
+    too_large = InvalidForm(Problem.REQUEST_TOO_LARGE, 413, f"a body of more than {most} bytes")
+    if (request.content_length or 0) > most:
         return too_large
     if hdrs.EXPECT in request.headers:
         continue_100.ask(request)
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
-        if len(body) > MAX_BODY:
+        if len(body) > most:
             return too_large
     return bytes(body)
 

@@ -40,6 +40,7 @@ class Administration:
             web.post(f"{user}/logout", self.logout),
             web.get(f"{user}/role-mappings/realm", self.roles_of),
             web.post(f"{user}/role-mappings/realm", self.add_roles),
+            web.get(f"{user}/role-mappings/realm/composite", self.effective_roles),
             web.get(f"{PREFIX}/roles/{{role}}", self.role),
             web.post(f"{PREFIX}/clients", self.add_client),
             web.delete(f"{PREFIX}/sessions/{{session}}", self.end_session),
@@ -239,6 +240,13 @@ class Administration:
         """The user's realm roles."""
         realm, user = self._user(request, READ)
         return web.json_response([_role(realm, name) for name in user.roles])
+
+    async def effective_roles(self, request: web.Request) -> web.Response:
+        """The realm roles of a user, or of the service account of a client."""
+        realm, user_id = self._realm(request, READ), request.match_info["user"]
+        client = next((one for one in realm.clients if realm.service_account(one) == user_id), None)
+        roles = client.roles if client else self._user(request, READ)[1].roles
+        return web.json_response([_role(realm, name) for name in roles])
 
     async def add_roles(self, request: web.Request) -> web.Response:
         """More realm roles."""

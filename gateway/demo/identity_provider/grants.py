@@ -172,10 +172,11 @@ class ServiceAccountGrant(ClientCredentialsGrant):  # type: ignore[misc]
         """A token without a session."""
         realm: Realm = self.server.realm
         client: StandInClient = self.request.client
-        name = f"service-account-{client.client_id.lower()}"
         claims = {
-            "sub": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{realm.name}/{name}")),
-            "preferred_username": name,
+            "sub": realm.service_account(client),
+            "preferred_username": f"service-account-{client.client_id.lower()}",
+            "aud": list(client.audience) or None,
+            "realm_access": {"roles": list(client.roles)},
             "resource_access": _management(client.management or ()),
         }
         token = signed(realm, self.request.issuer, client, claims)

@@ -87,7 +87,8 @@ class StandInUser:
 class StandInClient:
     """A client; without a secret it is public. `management` makes it a service account with these roles.
 
-    `redirect_uris` are those of its sign-ins on the realm's own page; `pkce`: they need S256.
+    `roles` are the realm roles of the service account, and `audience` is that of its tokens. `redirect_uris` are those
+    of its sign-ins on the realm's own page; `pkce`: they need S256.
     """
 
     client_id: str
@@ -96,6 +97,8 @@ class StandInClient:
     redirect_uris: tuple[str, ...] = ()
     pkce: bool = False
     management: tuple[str, ...] | None = None
+    roles: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
 
     def check_grant_type(self, grant_type: str) -> bool:
         """What authlib asks; the server said no before, in Keycloak's words."""
@@ -208,6 +211,10 @@ class Realm:
     def client(self, client_id: str | None) -> StandInClient | None:
         """The client with this id."""
         return next((one for one in self.clients if one.client_id == client_id), None)
+
+    def service_account(self, client: StandInClient) -> str:
+        """The id of the user that is this client's service account."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.name}/service-account-{client.client_id.lower()}"))
 
     def user(self, user_id: str) -> StandInUser | None:
         """The user with this id."""

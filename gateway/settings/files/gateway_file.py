@@ -124,7 +124,8 @@ class GatewayFile(GatewayOptions):
 
     operations_token: SecretSource | None = None
     """Token of 16 characters or more. A client that sends it as `Authorization: Bearer` also reads in `/health/ready`
-    why a check fails. With `memory://`, `efcx-gateway user` sends it from the gateway's host. Default: no token."""
+    why a check fails, and is the operator of the API on the port `operations`. With `memory://`, `efcx-gateway user`
+    sends it from the gateway's host. Default: no token."""
 
     tenants: Annotated[str, MinLen(1)] = "tenants"
     """Folder of the tenant files (.yaml, .yml, .json), relative to this file."""

@@ -47,6 +47,7 @@ _EFCX_KEYS = ("is2FAEnabled", "channelServiceIdentifier", "otpExpiry", "otpMaxAt
 _NO_LETTER = re.compile(r"[^a-z0-9]")
 _KEYCLOAK: Path = ("tenantSettings", "keyCloak")
 _TWO_FACTOR: Path = ("tenantSettings", "twoFAConfigs")
+_MAXIMA: Path = ("gateway", "api", "limits", "maxima")
 _AROUND_TWO_FACTOR: tuple[Path, ...] = ((), ("tenantSettings",), _KEYCLOAK)
 """Sections in which a key of `twoFAConfigs` is after a wrong indentation; deeper ones have EFCX's own words."""
 _OURS = frozenset(field.name for field in fields(GatewaySection))
@@ -153,6 +154,11 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
     )
     sends_texts = policy is not None and policy.enabled and FactorKind.SMS in policy.by_factor
     _check_phone_numbers(section.phone_numbers, report, sends_texts=sends_texts)
+    for key in sorted(section.api.limits.maxima.keys() - set(two_factor.NUMBERS)):
+        report.error(
+            (*_MAXIMA, key),
+            f"is no key of twoFAConfigs with a number; allowed: {one_of(two_factor.NUMBERS)}",
+        )
     tenant = Tenant(
         id=file.tenantId,
         name=file.tenantName,
@@ -249,7 +255,8 @@ def _check_places(data: Mapping[str, Any], report: Diagnostics) -> None:
     for path in _keys(data, ()):
         word = _word(path[-1])
         right = _EVERYWHERE.get(word) or (_NEARBY.get(word) if path[:-1] in _AROUND_TWO_FACTOR else None)
-        if right and path != right and not (path[:2] == right[:2] == _TWO_FACTOR and len(path) > 2):
+        fits = path == right or path[:-1] == _MAXIMA or (path[:2] == _TWO_FACTOR == (right or ())[:2] and len(path) > 2)
+        if right and not fits:
             report.error(path, f"does not belong here; its place is {written(right)}")
     for key, value in data.items():
         if key in _OURS:

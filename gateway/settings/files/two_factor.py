@@ -135,6 +135,8 @@ PATH_FIELDS = {
 _WITHOUT_KEY = {"preset", "enabled", "methods", "fallback", "contact_service", *PATH_FIELDS.values()}
 FIELDS: Mapping[str, str] = {to_camel(f.name): f.name for f in fields(Policy) if f.name not in _WITHOUT_KEY}
 """The field of `Policy` that each key sets: `otpExpiry` sets `otp_expiry`."""
+NUMBERS = tuple(sorted(key for key, name in FIELDS.items() if get_type_hints(Policy)[name] in (int, int | None)))
+"""The keys whose values are whole numbers."""
 _FORMS: Mapping[str, Any] = {
     **get_type_hints(Policy, include_extras=True),
     "on_no_contact": Annotated[str, _ending("register", "refuse")],

@@ -1,0 +1,1 @@
+"""What administrators and their programs do with tenants and users."""

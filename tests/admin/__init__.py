@@ -1,0 +1,1 @@
+"""Tests of administration: the API, and the acts behind it."""
