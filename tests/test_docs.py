@@ -244,6 +244,24 @@ def test_every_command_and_option_exists(page: Path) -> None:
                     command = command.commands[word]
 
 
+def test_the_page_of_the_command_line_lists_every_command() -> None:
+    page = ROOT / "docs" / "command-line.md"
+    listed = re.findall(
+        r"^\| `efcx-gateway ([a-z -]+?)(?: [A-Z]+)?` \|", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(commands(typer.main.get_command(app)))
+
+
+def commands(command: Any, *names: str) -> Iterator[str]:
+    """Yields the words of each command below `command`."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield " ".join(names)
+        return
+    for name, one in below.items():
+        yield from commands(one, *names, name)
+
+
 @each_page
 def test_every_setting_exists(page: Path) -> None:
     unknown = []

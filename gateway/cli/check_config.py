@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -10,7 +11,7 @@ from gateway.delivery.conversation import Conversation
 from gateway.observe import logs
 from gateway.operations import channel_test
 from gateway.settings.load import load
-from gateway.settings.source.diagnostics import Level
+from gateway.settings.source.diagnostics import Diagnostic, Level
 
 
 def run(config: Path, *, as_json: bool) -> int:
@@ -18,23 +19,33 @@ def run(config: Path, *, as_json: bool) -> int:
     loaded = load(config)
     failed = loaded.configuration is None
     if as_json:
-        diagnostics = [
-            {"file": f.file, "line": f.line, "path": f.path, "level": f.level.value, "text": f.text}
-            for f in loaded.diagnostics
-        ]
-        typer.echo(json.dumps({"ok": not failed, "faults": diagnostics}, indent=2, ensure_ascii=False))
+        body = {"ok": not failed, "faults": as_data(loaded.diagnostics)}
+        typer.echo(json.dumps(body, indent=2, ensure_ascii=False))
         return int(failed)
     for diagnostic in loaded.diagnostics:
         typer.echo(str(diagnostic))
-    levels = [f.level for f in loaded.diagnostics]
-    counts = [(levels.count(level), level.value) for level in Level if level in levels]
-    said = ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts)
     if loaded.configuration is None:
-        typer.echo(f"not usable: {said}")
+        typer.echo(f"not usable: {counted(loaded.diagnostics)}")
     else:
         tenants = len(loaded.configuration.tenants)
-        typer.echo(f"ok: {tenants} tenant{'s' if tenants != 1 else ''}{f'; {said}' if said else ''}")
+        typer.echo(f"ok: {tenants} tenant{'s' if tenants != 1 else ''}{counted(loaded.diagnostics, before='; ')}")
     return int(failed)
+
+
+def as_data(diagnostics: Sequence[Diagnostic]) -> list[dict[str, str | int]]:
+    """The diagnostics as JSON has them."""
+    return [
+        {"file": one.file, "line": one.line, "path": one.path, "level": one.level.value, "text": one.text}
+        for one in diagnostics
+    ]
+
+
+def counted(diagnostics: Sequence[Diagnostic], before: str = "") -> str:
+    """How many diagnostics of each level there are, after `before`; "" for none."""
+    levels = [one.level for one in diagnostics]
+    counts = [(levels.count(level), level.value) for level in Level if level in levels]
+    said = ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts)
+    return said and before + said
 
 
 def send_test(config: Path, name: str, to: str, *, as_json: bool) -> int:

@@ -23,6 +23,8 @@ keys = typer.Typer(help="Manage the key ring, which encrypts enrolments and sess
 app.add_typer(keys, name="keys")
 user = typer.Typer(help="Help users who cannot use their second factor.", no_args_is_help=True)
 app.add_typer(user, name="user")
+tenant = typer.Typer(help="See and check the settings of single tenants.", no_args_is_help=True)
+app.add_typer(tenant, name="tenant")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Path to gateway.yaml.", envvar="EFCX_GATEWAY_CONFIG")]
 RingFile = Annotated[Path | None, typer.Argument(help="Key ring file. Default: the file named in the settings.")]
@@ -109,6 +111,7 @@ def keys_list(file: RingFile = None, config: Config = DEFAULT_CONFIG, as_json: A
 
 Username = Annotated[str, typer.Argument(help="User name or e-mail address in the tenant's realm.")]
 TenantId = Annotated[str, typer.Option(help="Tenant id.")]
+AnyTenant = Annotated[str, typer.Argument(metavar="TENANT", help="Tenant id.")]
 By = Annotated[str | None, typer.Option(help="Your name, for the audit log. Default: the system user.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
@@ -188,6 +191,65 @@ def user_import(
     from gateway.cli.user_import import run
 
     raise typer.Exit(run(config, tenant, write=write, as_json=as_json, by=by))
+
+
+@tenant.command("list")
+def tenant_list(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """List every tenant with its address, realm and second factor."""
+    from gateway.cli.tenant import list_tenants
+
+    raise typer.Exit(list_tenants(config, as_json=as_json))
+
+
+@tenant.command("show")
+def tenant_show(tenant_id: AnyTenant, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show every value of a tenant that is in force, defaults included. Secrets are never printed."""
+    from gateway.cli.tenant import show
+
+    raise typer.Exit(show(config, tenant_id, as_json=as_json))
+
+
+@tenant.command("check")
+def tenant_check(tenant_id: AnyTenant, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Check the file of one tenant, also while others have errors. Exit code 1 on errors."""
+    from gateway.cli.tenant import check
+
+    raise typer.Exit(check(config, tenant_id, as_json=as_json))
+
+
+@app.command()
+def audit(
+    *,
+    tenant_id: Annotated[str, typer.Option("--tenant", help="Only events of this tenant.")] = "",
+    username: Annotated[str, typer.Option("--user", help="Only events of this user name or user id.")] = "",
+    event: Annotated[list[str] | None, typer.Option(help="Only this event; may be repeated.")] = None,
+    reference: Annotated[str, typer.Option(help="Only events with the reference code that a page shows.")] = "",
+    since: Annotated[str | None, typer.Option(help="Only events since: 30m, 2h, 1d, or 2026-11-28T09:30.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only events until; as --since. Times are in UTC.")] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Maximum number of events.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print further events as they occur.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest events of the audit file, oldest first. Exit code 1 if none matches.
+
+    Example: efcx-gateway audit --user jane --since 1h
+    """
+    from gateway.cli import audit as command
+    from gateway.observe.audit_log import AuditFilter
+
+    try:
+        wanted = AuditFilter(
+            tenant=tenant_id,
+            user=username,
+            events=frozenset(map(command.event_named, event or ())),
+            reference=reference,
+            since=None if since is None else command.moment(since),
+            until=None if until is None else command.moment(until),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    raise typer.Exit(command.run(config, wanted, lines=lines, follows=follow, as_json=as_json))
 
 
 def main() -> None:
