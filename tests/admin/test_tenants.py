@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.admin.tenant_objects import MASK
-from tests.fixtures.api_site import TENANT, ApiSite
+from gateway.settings import replica_folders
+from tests.fixtures.api_site import TENANT, ApiSite, replicas_of
 from tests.fixtures.config_folder import CREATE, UPDATE
 
 ONE = f"/tenants/{TENANT}"
@@ -214,3 +216,17 @@ async def test_a_weaker_policy_is_named_in_the_audit_of_its_change(api_site: Api
     assert (await api_site.operate("PATCH", ONE, two_factor(is2FAEnabled=False))).status == 200
     (event,) = api_site.audit.of("tenant_changed")
     assert event["weaker"] == [f"{TENANT}: is2FAEnabled true → false"]
+
+
+@pytest.mark.row("GW-15")
+async def test_a_replica_with_a_folder_of_its_own_makes_each_change_a_conflict(
+    api_site: ApiSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_folders, "WAIT", 0.5)
+    (tmp_path / "other").mkdir()
+    other, raw = replicas_of(api_site.services, tmp_path / "other"), api_site.file.read_bytes()
+    await other.report()
+    answer = await api_site.call("PATCH", ONE, two_factor(otpExpiry=90))
+    assert (answer.status, answer.code) == (409, "folders-differ")
+    assert api_site.file.read_bytes() == raw
+    assert [file.name for file in api_site.file.parent.iterdir()] == [api_site.file.name]
