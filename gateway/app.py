@@ -6,7 +6,9 @@ from aiohttp import web
 
 from gateway.account.handlers import Account
 from gateway.admin.api import feature as api
+from gateway.admin.pages import feature as admin_pages
 from gateway.admin.tenants import SettingsFiles
+from gateway.administration.user_recovery import UserRecovery
 from gateway.domain.tasks import running
 from gateway.keycloak.logout_tokens import LogoutTokens
 from gateway.login import feature as login
@@ -38,6 +40,7 @@ def build(
             sessions, LogoutTokens(services.keycloak_clients), services.single_use, services.clock
         ).routes(endpoints),
         *Account(services.enrolments, random).routes(endpoints),
+        *admin_pages.routes(services, endpoints, UserRecovery(services, "administration pages")),
         *LanguageChoice(pages.languages).routes(endpoints),
         *api.public_routes(services, settings),
         *pages.assets.routes(),

@@ -526,6 +526,10 @@ class TenantOptions:
     administration: Administration = Administration()
     """Users who may use the administration pages."""
 
+    admin_on_app_host: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
+    """Whether the administration pages exist on the hosts of the apps. A script of an app there can act as an
+    administrator who has just confirmed."""
+
     time_zone: TimeZone | None = None
     """IANA time zone of the times in mails, and on pages without JavaScript, as Asia/Karachi. Default: that of the
     process (`TZ`)."""
@@ -616,6 +620,10 @@ class Tenant(TenantOptions):
         """The other origins to which a form of our pages may lead: named paths, and Keycloak's own sign-in page."""
         issuer = urlsplit(self.keycloak.issuer)
         return (*self.path_origins, *((f"{issuer.scheme}://{issuer.netloc}",) if self.keycloak.sso else ()))
+
+    def serves_administration(self, host: str) -> bool:
+        """Whether the administration pages exist on this host name."""
+        return self.admin_on_app_host and host in self.all_hosts
 
     def path_address(self, name: str, app: str) -> str | None:
         """The page of the path `name`: that of the route with the prefix `app`, else the tenant's; None for none.

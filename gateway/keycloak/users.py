@@ -37,6 +37,15 @@ class PasswordRefused:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The effective realm roles of an enabled user (of groups and composites too), and the paths of their groups."""
+
+    username: str
+    roles: frozenset[str]
+    groups: frozenset[str]
+
+
 class Users:
     """Reads and changes accounts as the administrator of each access.
 
@@ -100,9 +109,38 @@ class Users:
 
         Their password dates are not read.
         """
-        query = {"q": f"{name}:{value}", "first": first, "max": most, "briefRepresentation": False}
+        return await self._page(access, {"q": f"{name}:{value}"}, first, most)
+
+    async def search(self, access: KeycloakAccess, text: str, first: int, most: int) -> tuple[Account, ...]:
+        """Up to `most` users by user name, from number `first` on; with `text` those whose names or address have it.
+
+        Service accounts are none of them. Their password dates are not read.
+        """
+        plain = text.replace("*", " ").replace('"', " ").strip()
+        return await self._page(access, {"search": f"*{plain}*"} if plain else {}, first, most)
+
+    async def authority(self, access: KeycloakAccess, user_id: str) -> Authority | None:
+        """What the user may do now, as Keycloak has it; None if they are disabled or gone."""
+        try:
+            async with self._clients.administration(access, "reading the roles of a user") as admin:
+                path = user_path(user_id)
+                found = await admin.a_get_user(path)
+                if found.get("enabled") is not True:
+                    return None
+                roles = await admin.a_get_composite_realm_roles_of_user(path)
+                groups = await admin.a_get_user_groups(path)
+        except Declined as no:
+            if no.status == 404:
+                return None
+            raise
+        names, paths = (str(one["name"]) for one in roles), (str(one["path"]) for one in groups)
+        return Authority(str(found["username"]), frozenset(names), frozenset(paths))
+
+    async def _page(
+        self, access: KeycloakAccess, query: Mapping[str, Any], first: int, most: int
+    ) -> tuple[Account, ...]:
         async with self._clients.administration(access, "looking for users") as admin:
-            page = await admin.a_get_users(query)
+            page = await admin.a_get_users({**query, "first": first, "max": most, "briefRepresentation": False})
         guarded = bool(await self.guarded(access, frozenset(filter(None, (access.phone_attribute,)))))
         return tuple(_account(one, [], _phone(access, one), verified=guarded) for one in page)
 

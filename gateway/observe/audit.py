@@ -91,6 +91,10 @@ class AuditEvent(Enum):
     that counts now, `by` the administrator."""
     ADMIN_CODE_ISSUED = "admin_code_issued"
     """An administrator issued a single-use code for a user; `by` is the issuer."""
+    USER_SIGNED_OUT = "user_signed_out"
+    """An administrator ended sessions of a user; `sessions` is their number, `by` the administrator."""
+    ADMINISTRATION_DENIED = "administration_denied"
+    """A user asked for an administration page or act without the right to it. Nothing was shown or changed."""
     BACKUP_CODES_SHOWN = "backup_codes_shown"
     """A user viewed their backup codes."""
     BACKUP_CODES_RENEWED = "backup_codes_renewed"
@@ -177,6 +181,7 @@ _WARNINGS = {
     AuditEvent.APP_DENIED,
     AuditEvent.ENDPOINT_BLOCKED,
     AuditEvent.API_DENIED,
+    AuditEvent.ADMINISTRATION_DENIED,
     AuditEvent.CONFIGURATION_WEAKENED,
 }
 

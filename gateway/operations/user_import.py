@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from gateway.administration.administrator_acts import AdministratorActs
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.channel import ChannelType
 from gateway.domain.enrolment import EnrolmentSet
@@ -27,7 +28,6 @@ from gateway.keycloak.http_errors import where
 from gateway.keycloak.user_profile_schema import not_sealed_off
 from gateway.observe.audit import AuditEvent
 from gateway.observe.redaction import mask_address
-from gateway.operations.administrator_acts import AdministratorActs
 from gateway.second_factor import requirement
 from gateway.second_factor.factors import table
 from gateway.web.request_context import new_reference

@@ -14,12 +14,12 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs, web
 
+from gateway.administration.administrator_acts import AdministratorActs
+from gateway.administration.user_recovery import UserRecovery
 from gateway.domain.configuration import GatewaySettings
 from gateway.domain.errors import GatewayError, Misconfigured
-from gateway.operations.administrator_acts import AdministratorActs
 from gateway.operations.listener import has_token
 from gateway.operations.user_import import UserImport
-from gateway.operations.user_recovery import UserRecovery
 from gateway.services import Services
 
 ACTS: Mapping[str, type[AdministratorActs]] = MappingProxyType(

@@ -226,10 +226,11 @@ class Enrolments:
 
         return await self._change(tenant, user_id, change)
 
-    async def copies(self, tenant: Tenant, user_id: str) -> Copies:
-        """Both copies, for an administrator; accepts and changes nothing."""
+    async def copies(self, tenant: Tenant, user_id: str, account: Account | None = None) -> Copies:
+        """Both copies, for an administrator; accepts and changes nothing. `account` as in `read`."""
         raw = await self._store.get(_guard_key(tenant, user_id))
-        return self._compared(tenant, user_id, raw, await self._profile.read(tenant.keycloak, user_id))
+        sealed = sealed_in(account.attributes) if account else await self._profile.read(tenant.keycloak, user_id)
+        return self._compared(tenant, user_id, raw, sealed)
 
     async def overwrite(
         self, tenant: Tenant, user_id: str, choose: Callable[[Copies], EnrolmentSet | None]

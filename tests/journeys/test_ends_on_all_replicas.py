@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, DummyCookieJar, TCPConnector
 
+from gateway.administration.user_recovery import UserRecovery
 from gateway.domain.session import Satisfied, Tokens
 from gateway.domain.user import User
-from gateway.operations.user_recovery import UserRecovery
 from gateway.services import Services, open_services
 from gateway.sessions.sessions import NewSession
 from gateway.web import cookies

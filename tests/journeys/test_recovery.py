@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from gateway.administration.user_recovery import UserRecovery
 from gateway.domain.errors import Misconfigured
 from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.operations.user_recovery import UserRecovery
 from gateway.settings import key_ring
 from tests.fixtures.installation import Folder
 from tests.fixtures.keycloak import Keycloak

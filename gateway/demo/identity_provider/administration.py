@@ -41,6 +41,8 @@ class Administration:
             web.get(f"{user}/role-mappings/realm", self.roles_of),
             web.post(f"{user}/role-mappings/realm", self.add_roles),
             web.get(f"{user}/role-mappings/realm/composite", self.effective_roles),
+            web.delete(f"{user}/role-mappings/realm", self.remove_roles),
+            web.get(f"{user}/groups", self.groups_of),
             web.get(f"{PREFIX}/roles/{{role}}", self.role),
             web.post(f"{PREFIX}/clients", self.add_client),
             web.delete(f"{PREFIX}/sessions/{{session}}", self.end_session),
@@ -88,13 +90,16 @@ class Administration:
     # ---------------------------------------------------------------- users
 
     async def find(self, request: web.Request) -> web.Response:
-        """Search: `username` and `email` are parts of it unless `exact=true`; `q=attribute:value`."""
+        """Search: `username` and `email` are parts of it unless `exact=true`; `search=*part*`; `q=attribute:value`."""
         realm = self._realm(request, READ)
         query = request.query
         found = realm.users
         for key in ("username", "email"):
             if key in query:
                 found = [one for one in found if _fits(query[key], getattr(one, key), query.get("exact") == "true")]
+        if part := query.get("search", "").strip("*").lower():
+            names = {one.id: f"{one.username} {one.email} {one.first_name} {one.last_name}" for one in found}
+            found = [one for one in found if part in names[one.id].lower()]
         if "q" in query:
             name, _, value = query["q"].partition(":")
             found = [one for one in found if value in one.attributes.get(name, ())]
@@ -248,10 +253,22 @@ class Administration:
         roles = client.roles if client else self._user(request, READ)[1].roles
         return web.json_response([_role(realm, name) for name in roles])
 
+    async def groups_of(self, request: web.Request) -> web.Response:
+        """The user's groups."""
+        _, user = self._user(request, READ)
+        return web.json_response([{"id": path, "name": path.rpartition("/")[2], "path": path} for path in user.groups])
+
     async def add_roles(self, request: web.Request) -> web.Response:
         """More realm roles."""
         _, user = self._user(request, WRITE)
         user.roles = (*user.roles, *(str(one["name"]) for one in await request.json()))
+        return web.Response(status=204)
+
+    async def remove_roles(self, request: web.Request) -> web.Response:
+        """Fewer realm roles."""
+        _, user = self._user(request, WRITE)
+        gone = {str(one["name"]) for one in await request.json()}
+        user.roles = tuple(role for role in user.roles if role not in gone)
         return web.Response(status=204)
 
     async def profile(self, request: web.Request) -> web.Response:

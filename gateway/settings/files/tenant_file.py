@@ -143,6 +143,11 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
             f"{urlsplit(public_url).hostname} serves both the apps and the login pages: a script of an app can imitate "
             "the login page there. Only apps on hosts of their own cannot; see docs/security.md",
         )
+    if section.admin_on_app_host and routes:
+        report.warning(
+            ("gateway", "admin_on_app_host"),
+            "a script of an app can use the administration pages while an administrator has just confirmed",
+        )
     access = keycloak.build(
         settings.keyCloak,
         section.keycloak,

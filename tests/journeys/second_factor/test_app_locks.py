@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.operations.user_recovery import UserRecovery
+from gateway.administration.user_recovery import UserRecovery
 from tests.fixtures.keycloak_admin import Person as User
 from tests.fixtures.person import JSON, Person
 from tests.fixtures.phone import STEP, Phone, first_app

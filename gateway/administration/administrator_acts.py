@@ -13,9 +13,10 @@ from gateway.web.request_context import new_reference
 
 @dataclass(frozen=True, slots=True)
 class AdministratorActs:
-    """The base of classes whose public methods are acts."""
+    """The base of classes whose public methods are acts. `through` is what the administrator uses, for the audit."""
 
     services: Services
+    through: str = "command line"
 
     def _tenant(self, tenant_id: str) -> Tenant:
         configuration = self.services.configuration()
@@ -34,7 +35,7 @@ class AdministratorActs:
             user_id=user.id,
             username=user.username,
             reference=reference,
-            by=f"command line: {by}",
+            by=f"{self.through}: {by}",
             **details,
         )
         return reference

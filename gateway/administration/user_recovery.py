@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from gateway.administration.administrator_acts import AdministratorActs
 from gateway.delivery.smtp import Sent
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.errors import Misconfigured
@@ -18,7 +19,6 @@ from gateway.domain.user import User
 from gateway.keycloak.grant_queue import normalised
 from gateway.observe.audit import AuditEvent
 from gateway.observe.redaction import mask_address
-from gateway.operations.administrator_acts import AdministratorActs
 from gateway.second_factor import rate_limits
 from gateway.second_factor.enrolments import Copies
 from gateway.second_factor.factors import admin_code, table
@@ -68,6 +68,16 @@ class UserRecovery(AdministratorActs):
         await self.services.rate_limiter.clear(self._limits(tenant, user))
         self._audit(AuditEvent.USER_UNLOCKED, tenant, user, by)
         return {"username": user.username}
+
+    async def locks(self, tenant_id: str, user: User) -> tuple[rate_limits.Limited, ...]:
+        """Every lock of the user's codes, and of passwords for their names in browsers that are not known."""
+        found: list[rate_limits.Limited] = []
+        for group in self._limits(self._tenant(tenant_id), user):
+            left = group
+            while left and isinstance(held := await self.services.rate_limiter.look((left,)), rate_limits.Limited):
+                found.append(held)
+                left = tuple(one for one in left if one.rule.lock != held.limit.rule.lock)
+        return tuple(found)
 
     async def reset(self, tenant_id: str, username: str, by: str) -> dict[str, Any]:
         """Remove all factors, backup codes, trust, locks and the administrator's code; end all sessions and logins."""
