@@ -25,8 +25,8 @@ from gateway.settings.load import load
 from tests.fixtures.config_folder import ConfigFolder
 
 EDITS, SEED = int(os.environ.get("EXAMPLES") or 60), int(os.environ.get("SEED") or 1)
-SOON = 5.0
-"""Seconds after which the test fails; the limit is one second, but the machine is shared."""
+SOON = 30.0
+"""Seconds after which the test fails; `test_live` shows the limit of one second."""
 
 
 @dataclass
@@ -60,17 +60,21 @@ class Mount:
         file = self.chosen.choice(sorted((self.path / "current").rglob("*.*")))
         file.write_bytes(file.read_bytes()[: self.chosen.randrange(1, 60)])
 
-    def edit(self, number: int) -> None:
-        """Makes one random edit."""
-        match self.chosen.randrange(5):
-            case 0 | 1:
+    def edit(self, number: int) -> bool:
+        """Makes one random edit; returns whether to wait until it is in force."""
+        match self.chosen.randrange(6):
+            case 0:
                 self.state(number)
-            case 2:
-                self.state(number, fault=lambda folder: folder.two_factor.pop("is2FAEnabled"))
+                return self.chosen.random() < 0.5
+            case 1 | 2:
+                self.state(number)
             case 3:
+                self.state(number, fault=lambda folder: folder.two_factor.pop("is2FAEnabled"))
+            case 4:
                 self.state(number, fault=lambda folder: folder.tenants.update({"two.json": "{"}))
             case _:
                 self.spoil()
+        return False
 
 
 def number_of(configuration: Configuration) -> int:
@@ -79,6 +83,13 @@ def number_of(configuration: Configuration) -> int:
     [number] = {configuration.gateway.limits.sends_per_user, *expiries}
     assert len(expiries) == 2
     return number
+
+
+async def in_force(live: Live, number: int) -> None:
+    """Waits until the state with this number is in force."""
+    async with asyncio.timeout(SOON):
+        while number_of(live.current()) != number:  # noqa: ASYNC110 - no reader of a configuration is told
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.row("GW-14")
@@ -115,16 +126,14 @@ async def test_no_request_fails_and_no_bad_edit_is_ever_in_force(tmp_path: Path)
             async with running(live.watch(stop)), ClientSession() as http:
                 asking = asyncio.create_task(requests(str(server.make_url("")).rstrip("/"), http))
                 for number in range(101, 101 + EDITS):
-                    mount.edit(number)
-                    await asyncio.sleep(mount.chosen.choice((0.4, *(0.02,) * 7)))
+                    if mount.edit(number):
+                        await in_force(live, number)
+                    await asyncio.sleep(0.02)
                 mount.state(101 + EDITS)
-                async with asyncio.timeout(SOON):
-                    while number_of(live.current()) != 101 + EDITS:  # noqa: ASYNC110 - as requests do
-                        await asyncio.sleep(0.02)
+                await in_force(live, 101 + EDITS)
                 done.set()
                 assert await asking > EDITS
                 stop.set()
         finally:
             await server.close()
-    assert seen <= set(mount.numbers)
-    assert len(seen) > 2
+    assert {100, 101 + EDITS} <= seen <= set(mount.numbers)
