@@ -218,6 +218,35 @@ def tenant_check(tenant_id: AnyTenant, config: Config = DEFAULT_CONFIG, as_json:
 
 
 @app.command()
+def explain(
+    username: Username,
+    *,
+    tenant_id: Annotated[str, typer.Option("--tenant", help="Tenant id.")] = "",
+    host: Annotated[str, typer.Option(help="Host name that the browser asks for, in place of --tenant.")] = "",
+    path: Annotated[str, typer.Option(help="Path that the browser asks for. Default: the tenant's home.")] = "",
+    address: Annotated[str, typer.Option(help="Client address, for trust in browsers.")] = "",
+    at: Annotated[str | None, typer.Option("--time", help="Time of the sign-in, in UTC. Default: now.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Say which rule decides when a user opens an app, and why. Exit code 1 if the user cannot open it.
+
+    Example: efcx-gateway explain anna --host efcx.example.com --path /agent-manager
+    """
+    from gateway.cli.audit import moment
+    from gateway.cli.explain import run
+
+    if bool(tenant_id) == bool(host):
+        raise typer.BadParameter("give --tenant or --host")
+    try:
+        when = "" if at is None else str(moment(at))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    question = {"tenant_id": tenant_id, "host": host, "username": username, "path": path, "address": address}
+    raise typer.Exit(run(config, question | {"at": when}, as_json=as_json))
+
+
+@app.command()
 def audit(
     *,
     tenant_id: Annotated[str, typer.Option("--tenant", help="Only events of this tenant.")] = "",

@@ -25,6 +25,7 @@ from gateway import __version__
 from gateway.admin.api import feature as api
 from gateway.admin.tenants import SettingsFiles
 from gateway.app import build
+from gateway.cli.explanation import ACTS
 from gateway.cli.listen import limits_for, listen, raise_file_limit, url_of
 from gateway.cli.shutdown import Shutdown
 from gateway.crypto import tls
@@ -237,7 +238,7 @@ def operations_app(services: Services, readiness: Readiness, files: SettingsFile
     )
     health.add_routes(api.operator_routes(services, files))
     if settings.store.in_memory:  # else the commands use the store itself
-        health.add_routes(user_requests.routes(services))
+        health.add_routes(user_requests.routes(services, ACTS))
     return health
 
 

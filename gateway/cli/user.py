@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from gateway.cli.explanation import ACTS
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.observe import logs
 from gateway.operations import key_ring_check, user_requests
@@ -109,7 +110,7 @@ async def acts(config: Path) -> AsyncIterator[Act]:
         await key_ring_check.compare(services.store, ring, exactly=True)
 
         async def here(act: str, **arguments: str) -> dict[str, Any]:
-            return await user_requests.act_of(services, act)(**arguments)
+            return await user_requests.act_of(services, act, ACTS)(**arguments)
 
         yield here
 

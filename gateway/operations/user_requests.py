@@ -36,14 +36,14 @@ ACTS: Mapping[str, type[AdministratorActs]] = MappingProxyType(
 TIMEOUT = 60.0
 
 
-def routes(services: Services) -> list[web.RouteDef]:
+def routes(services: Services, acts: Mapping[str, type[AdministratorActs]] = ACTS) -> list[web.RouteDef]:
     """The routes of all acts."""
 
     async def act(request: web.Request) -> web.Response:
         token = services.configuration().gateway.operations_token
         if not _is_local(request) or not has_token(request, token):
             raise web.HTTPForbidden
-        chosen = act_of(services, request.match_info["act"])
+        chosen = act_of(services, request.match_info["act"], acts)
         try:
             arguments = {name: str(value) for name, value in json.loads(await request.read()).items()}
             signature(chosen).bind(**arguments)
@@ -55,12 +55,14 @@ def routes(services: Services) -> list[web.RouteDef]:
             return web.json_response({"error": str(error)}, status=422)
         return web.json_response(result, headers={hdrs.CACHE_CONTROL: "no-store"})
 
-    return [web.post(f"/users/{{act:{'|'.join(ACTS)}}}", act)]
+    return [web.post(f"/users/{{act:{'|'.join(acts)}}}", act)]
 
 
-def act_of(services: Services, act: str) -> Callable[..., Awaitable[dict[str, Any]]]:
+def act_of(
+    services: Services, act: str, acts: Mapping[str, type[AdministratorActs]] = ACTS
+) -> Callable[..., Awaitable[dict[str, Any]]]:
     """The function that carries out an act."""
-    chosen: Callable[..., Awaitable[dict[str, Any]]] = getattr(ACTS[act](services), act)
+    chosen: Callable[..., Awaitable[dict[str, Any]]] = getattr(acts[act](services), act)
     return chosen
 
 
