@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.administration.administrator_acts import AdministratorActs
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.errors import Misconfigured
 from gateway.domain.problem import Problem
@@ -18,7 +19,6 @@ from gateway.domain.tenant import EVERYONE, Route, RouteFactor, Tenant
 from gateway.domain.user import Account
 from gateway.observe.redaction import mask_address
 from gateway.operations import user_requests
-from gateway.operations.administrator_acts import AdministratorActs
 from gateway.proxy import routing
 from gateway.second_factor import rate_limits, requirement
 from gateway.second_factor.enrolments import Tampered
