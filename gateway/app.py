@@ -39,7 +39,15 @@ def build(
         *BackChannelLogout(
             sessions, LogoutTokens(services.keycloak_clients), services.single_use, services.clock
         ).routes(endpoints),
-        *Account(services.enrolments, random).routes(endpoints),
+        *Account(
+            enrolments=services.enrolments,
+            users=services.users,
+            sessions=sessions,
+            trust=services.trusted_browsers,
+            uses=services.factor_uses,
+            clock=services.clock,
+            random=random,
+        ).routes(endpoints),
         *admin_pages.routes(services, endpoints, UserRecovery(services, "administration pages")),
         *LanguageChoice(pages.languages).routes(endpoints),
         *api.public_routes(services, settings),

@@ -37,6 +37,7 @@ from gateway.rendering.text_messages import TextMessages
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.contacts import Contacts
 from gateway.second_factor.enrolments import Enrolments
+from gateway.second_factor.factor_uses import FactorUses, Uses
 from gateway.second_factor.factors import admin_code, message_code, otp_manager, rsa, sinch, table
 from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
@@ -48,7 +49,7 @@ from gateway.second_factor.factors.sinch import SinchEmailFactor, SinchFactor
 from gateway.second_factor.factors.sms import SmsFactor
 from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.send_rate import SendRate
-from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
+from gateway.second_factor.trusted_browsers import BrowserTags, TrustedBrowser, TrustedBrowsers
 from gateway.second_factor.used_codes import UsedCodes
 from gateway.sessions.sessions import Sessions
 from gateway.store.factory import open_store
@@ -207,7 +208,12 @@ class Services:
 
     @cached_property
     def trusted_browsers(self) -> TrustedBrowsers:
-        return TrustedBrowsers(self.records("trusted-browser", TrustedBrowser), self.clock)
+        by_user = self.records("trusted-browsers-of", BrowserTags)
+        return TrustedBrowsers(self.records("trusted-browser", TrustedBrowser), by_user, self.clock)
+
+    @cached_property
+    def factor_uses(self) -> FactorUses:
+        return FactorUses(self.records("factor-uses", Uses), self.clock, self.tasks)
 
     @cached_property
     def contacts(self) -> Contacts:

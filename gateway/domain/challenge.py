@@ -70,9 +70,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The one positive answer. `redeem` is what the factor must use up exactly once before the entry counts."""
+    """The one positive answer. `redeem` is what the factor must use up exactly once before the entry counts.
+
+    `by` is the id of the app whose code it is.
+    """
 
     redeem: str
+    by: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

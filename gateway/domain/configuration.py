@@ -172,6 +172,10 @@ class GatewayOptions:
     """Exact https addresses outside of the apps that named paths of tenants may have, as
     https://help.example.com/agent."""
 
+    networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    """Names of places, each with its networks, as `Head office: [192.0.2.0/24]`. The page of a user shows the name
+    beside the address of a sign-in."""
+
     limits: OperatorLimits = OperatorLimits()
     """Limits of the operator for every tenant."""
 

@@ -217,6 +217,9 @@ class Policy:
     backup_codes: Annotated[int, Interval(ge=0, le=50)] = 0
     """Number of backup codes that a user gets. With 0 there are none."""
 
+    max_apps: Annotated[int, Interval(ge=1, le=3), Change.HIGHER_IS_WEAKER] = 1
+    """Maximum number of authenticator apps that a user sets up on their own page, each with a name, 1 to 3."""
+
     admin_codes: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
     """Whether the gateway accepts an administrator's code instead of a factor."""
 

@@ -60,6 +60,8 @@ class Session:
     since the epoch; `proved_at` is the time of the last verified factor. Roles and groups are those of the newest
     token, see `domain.user.User`. `confirmed_at` is the time at which the user verified a factor for the administration
     pages; a sign-in is none. `assisted`: a code of an administrator or supervisor counted in this session.
+    `browser` (as "Chrome on Windows") and `client` (an address) are of the sign-in; they are "" in sessions of an older
+    version.
     """
 
     id: str
@@ -82,6 +84,8 @@ class Session:
     groups: tuple[str, ...] = ()
     confirmed_at: float | None = None
     assisted: bool = False
+    browser: str = ""
+    client: str = ""
 
     def confirmed(self, now: float) -> bool:
         """Whether the user may change something on the administration pages without another factor."""

@@ -1,4 +1,4 @@
-"""Mails a user when one of their factors is added, changed or turned off, or backup codes are renewed.
+"""Mails a user when one of their factors, their backup codes, their password or their browsers change.
 
 To every verified address that the user had before the change: the verified address of the Keycloak profile and the
 enrolled ones. An address that was just enrolled got a code in the same login, so it gets no such mail. The gateway
@@ -15,7 +15,6 @@ import structlog
 
 from gateway.delivery.smtp import Sent
 from gateway.domain.channel import Channel
-from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
@@ -42,22 +41,38 @@ log = structlog.get_logger(__name__)
 class Change(Enum):
     """What changed; the values name the mail's template, `factors/email/<value>`.
 
-    `WRONG_CODES` is no change: wrong codes after the right password, login after login.
+    `WRONG_CODES` is no change: wrong codes after the right password, login after login. `SIGNED_OUT` is about all other
+    browsers, `SESSION_ENDED` about one.
     """
 
     ENROLLED = "enrolled"
     TURNED_OFF = "turned-off"
     NEW_CODES = "new-codes"
     WRONG_CODES = "wrong-codes"
+    CODE_USED = "code-used"
+    BROWSER_TRUSTED = "browser-trusted"
+    TRUST_ENDED = "trust-ended"
+    SESSION_ENDED = "session-ended"
+    SIGNED_OUT = "signed-out"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105 - the name of a mail
+
+
+_BROWSERS = (Change.SESSION_ENDED, Change.TRUST_ENDED)
+"""The changes whose `about` is the name of a browser."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountChange:
-    """One change of a user's factors: the factor it is about, and the new address where there is one."""
+    """One change of a user's account: the factor it is about, and the new address where there is one.
+
+    `about` is the name of the browser or device it is about, `count` the codes left, or the days of trust.
+    """
 
     kind: Change
     factor: FactorKind | None = None
     address: str = ""
+    about: str = ""
+    count: int = 0
 
 
 @dataclass(slots=True)
@@ -74,11 +89,9 @@ class AccountChangeMails:
     _waiting: set[asyncio.Task[None]] = field(default_factory=set)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def notify(
-        self, request: LoginRequest, login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]
-    ) -> None:
-        """Begins to send; returns at once. `sets` are the user's enrolments before and after the change."""
-        to, user = recipients(login, change, sets), login.user
+    async def notify(self, request: LoginRequest, login: Login, change: AccountChange) -> None:
+        """Begins to send; returns at once. The login has the user's enrolments before the change."""
+        to, user = recipients(login, change), login.user
         if not to or user is None:
             return
         if len(self._waiting) >= MOST:
@@ -94,7 +107,9 @@ class AccountChangeMails:
         self, request: LoginRequest, login: Login, user: User, change: AccountChange, to: tuple[str, ...]
     ) -> None:
         context = self.contexts.delivery(request, login, EmailFactor.kind)
-        label = table.label(change.factor, self.languages.get(request.language)) if change.factor else ""
+        language = self.languages.get(request.language)
+        about = language.browser(change.about) if change.kind in _BROWSERS else change.about
+        label = table.label(change.factor, language) if change.factor else ""
         factor = change.factor.value if change.factor else None
         for address in to:
             if context.channel and not await self._slot(context.channel):
@@ -103,7 +118,14 @@ class AccountChangeMails:
                 )
                 return
             sent = await self.mail.announce(
-                user, context, to=address, change=change.kind.value, factor_label=label, address=change.address
+                user,
+                context,
+                to=address,
+                change=change.kind.value,
+                factor_label=label,
+                address=change.address,
+                about=about,
+                count=change.count,
             )
             if isinstance(sent, Sent):
                 request.audit.write(
@@ -129,7 +151,7 @@ class AccountChangeMails:
         return False
 
 
-def recipients(login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]) -> tuple[str, ...]:
+def recipients(login: Login, change: AccountChange) -> tuple[str, ...]:
     """The verified addresses of the user before the change, each once, without the one just enrolled."""
     just_enrolled = change.address.casefold() if change.kind is Change.ENROLLED else ""
-    return tuple(a for a in addresses_of(login.contacts, sets[0]) if a.casefold() != just_enrolled)
+    return tuple(a for a in addresses_of(login.contacts, login.enrolments) if a.casefold() != just_enrolled)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gateway.domain.challenge import Elsewhere
+from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Satisfied, Session
@@ -20,8 +21,9 @@ from gateway.login.record import ADMINISTER, Act, ActKind, Login, Purpose, Slot
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.contacts import Contacts
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.requirement import is_managed, may_turn_off
-from gateway.second_factor.trusted_browsers import TrustedBrowsers
+from gateway.second_factor.requirement import is_managed, may_set_up, may_turn_off
+from gateway.second_factor.trusted_browsers import Holder, TrustedBrowsers
+from gateway.sessions.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,12 @@ class AccountForm:
     """The form of the account page that asked.
 
     `form` is its random id ("" for a link): the same form begins the same login. `version` is that of the user's
-    enrolments as the page showed them.
+    enrolments as the page showed them. `target` names the app that a new one takes the place of, see `Login.target`.
     """
 
     form: str = ""
     version: int | None = None
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class BeginInSession:
     contacts: Contacts
     enrolments: Enrolments
     trust: TrustedBrowsers
+    sessions: Sessions
 
     async def begin(
         self,
@@ -67,7 +71,7 @@ class BeginInSession:
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         form, purpose = form or AccountForm(), Purpose.ENROL if wanted else Purpose.STEP_UP
         what = ADMINISTER if administers else str(act)
-        secrets, asked = self.flow.secrets, (purpose.value, str(wanted), what, request.app, session.id)
+        secrets, asked = self.flow.secrets, (purpose.value, str(wanted), what, request.app, session.id, form.target)
         fields = {"form": form.form, "asked": "/".join(asked)}
         secret = secrets.after(request.secret or "", secrets.form(request.tenant.id, request.secret, "begin", fields))
         begun = replace(
@@ -75,6 +79,7 @@ class BeginInSession:
             purpose=purpose,
             wanted=wanted,
             act=act,
+            target=form.target,
             recent=wanted is not None or act is not None or administers,
             route_asks=True,
             administers=administers,
@@ -95,10 +100,14 @@ class BeginInSession:
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_UNREADABLE))
         if version is not None and version != enrolments.version:
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_CHANGED))  # since the page that asked was shown
-        act = begun.act
-        off = act.factor if act and act.kind is ActKind.TURN_OFF else None
-        if off and not may_turn_off(request.tenant.policy, enrolments, off):
+        if begun.wanted and not may_set_up(request.tenant.policy, enrolments, begun.wanted, begun.target):
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
+        if begun.act:
+            holder = Holder(session.user_id, account.credential_date, enrolments.trust_epoch)
+            about = await self._about(request, begun.act, holder, enrolments)
+            if about is None:
+                return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
+            begun = replace(begun, act=replace(begun.act, about=about))
         user, channels = replace(account.user, roles=session.roles), request.configuration.channels
         known = await self.contacts.find(request.tenant, begun.policy, channels, account, user, asked=not begun.recent)
         if isinstance(known, Elsewhere):
@@ -118,3 +127,18 @@ class BeginInSession:
             open_registration=await self.enrolments.in_grace_period(request.tenant, account),
         )
         return await self.flow.begin_in_session(request, slot.login, secret, login)
+
+    async def _about(self, request: LoginRequest, act: Act, holder: Holder, enrolments: EnrolmentSet) -> str | None:
+        """What the target of an act is called; None if the user has no such target, or may not do that to it."""
+        tenant, policy = request.tenant, request.tenant.policy
+        match act.kind:
+            case ActKind.TURN_OFF if act.factor:
+                named = (one.name for one in enrolments.all_of(act.factor) if one.id == act.target)
+                return next(named, "") if may_turn_off(policy, enrolments, act.factor, act.target) else None
+            case ActKind.END_SESSION:
+                sessions = await self.sessions.of_user(tenant, holder.user_id)
+                return next((one.browser for one in sessions if one.id == act.target), None)
+            case ActKind.END_TRUST:
+                browsers = await self.trust.of_user(tenant.id, holder, policy)
+                return next((one.browser for one in browsers if one.id == act.target), None)
+        return ""

@@ -51,7 +51,8 @@ def build(services: Services) -> LoginHandlers:
     secrets = LoginSecrets(services.signer(SECRETS), random)
     browsers = BrowserUsers(services.records("browser", KnownUsers), clock)
     mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)
-    check = CodeCheck(challenges, contexts, clock, WrongCodeMails(services.rate_limiter, single_use, mails))
+    wrong_codes = WrongCodeMails(services.rate_limiter, single_use, mails)
+    check = CodeCheck(challenges, contexts, clock, wrong_codes, services.factor_uses)
     send_code = SendCode(challenges, single_use, contexts, random, services.send_rate, services.token_endpoint)
     password_check = PasswordCheck(
         services.token_endpoint, services.grant_queue, services.users, services.rate_limiter, browsers, names
@@ -74,6 +75,7 @@ def build(services: Services) -> LoginHandlers:
         sessions=sessions,
         logout_retries=services.logout_retries,
         languages=languages,
+        mails=mails,
     )
     register = RegisterPage(challenges, check, contexts, languages)
     choices = Choices(challenges, contexts, languages)
@@ -88,8 +90,9 @@ def build(services: Services) -> LoginHandlers:
         Step.NEW_PASSWORD: new_password,
     }
     final_checks = FinalChecks(services.users, enrolments, clock)
-    action = AccountAction(final_checks, enrolments, sessions, single_use, clock, random, mails)
-    session = OpenSession(final_checks, sessions, browsers, names, trust, services.rate_limiter, secrets, clock)
+    action = AccountAction(final_checks, enrolments, sessions, trust, single_use, clock, random, mails)
+    limits = services.rate_limiter
+    session = OpenSession(final_checks, sessions, browsers, names, trust, limits, secrets, clock, mails)
     effects: dict[Effect, EffectRunner] = {
         Effect.DRAFT: register.create_secret,
         Effect.CHALLENGE: send_code.run,
@@ -100,5 +103,5 @@ def build(services: Services) -> LoginHandlers:
     }
     flow = Flow(login_records(services), steps, effects, secrets, clock, random)
     responses = LoginResponses(steps, password, sso, sessions, languages, clock, random, action)
-    in_session = BeginInSession(flow, services.users, services.contacts, enrolments, trust)
+    in_session = BeginInSession(flow, services.users, services.contacts, enrolments, trust, sessions)
     return LoginHandlers(flow, in_session, responses, sso, clock, random)

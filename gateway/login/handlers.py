@@ -127,7 +127,10 @@ class LoginHandlers:
         return await self._answered(request, result)
 
     async def begin_within(self, own: OwnRequest, request: LoginRequest) -> Reply:
-        """A button of the account page: begins a login for one act. Fields `act`, `factor`, `version`, `to`."""
+        """A button of the account page: begins a login for one act.
+
+        Fields `act`, `factor`, `target`, `version`, `to`.
+        """
         fields, session = own.fields, request.session
         if session is None:
             return await self.responses.answer(request, FlowResult(None), {})
@@ -138,13 +141,15 @@ class LoginHandlers:
             if request.as_data or foreign:
                 return Reply(Failure(Problem.FORM_EXPIRED))
             return out_of_date
-        slot, form = await self.flow.logins.find(request), AccountForm(fields.get("form", ""), int(fields["version"]))
+        target = fields.get("target", "")
+        form = AccountForm(fields.get("form", ""), int(fields["version"]), target)
+        slot = await self.flow.logins.find(request)
         factor = FACTORS.get(fields.get("factor", ""))
         match fields.get("act"):
             case Purpose.ENROL.value if factor:
                 result = await self.in_session.begin(request, slot, session, form, wanted=factor)
             case str(kind) if kind in ACTS:
-                result = await self.in_session.begin(request, slot, session, form, act=Act(ACTS[kind], factor))
+                result = await self.in_session.begin(request, slot, session, form, act=Act(ACTS[kind], factor, target))
             case _:
                 result = FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         if result.login is None and result.problem_detail:

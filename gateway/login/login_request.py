@@ -90,6 +90,7 @@ class LoginRequest:
             "round": login.verification.round,
             "act": login.act.kind.value if login.act else ADMINISTER if login.administers else "",
             "act_on": factor.value if factor else "",
+            "act_about": login.act.about if login.act else "",
             "username": login.user.display_name if login.user else "",
         }
 
@@ -165,4 +166,5 @@ def of_account_page(own: OwnRequest, session: Session) -> bool:
     fields, version = own.fields, own.fields.get("version", "")
     if not _VERSION.fullmatch(version):
         return False
-    return own.is_own_form(session.id, *account_act(fields.get("act", ""), fields.get("factor", ""), int(version)))
+    act = account_act(fields.get("act", ""), fields.get("factor", ""), int(version), fields.get("target", ""))
+    return own.is_own_form(session.id, *act)

@@ -35,14 +35,22 @@ class ActKind(Enum):
     SHOW_CODES = "show-codes"
     NEW_CODES = "new-codes"
     SIGN_OUT_EVERYWHERE = "sign-out-everywhere"
+    END_SESSION = "end-session"
+    END_TRUST = "end-trust"
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One act of the account page. `factor` is its target where it has one."""
+    """One act of the account page. `factor` is its target where it has one.
+
+    `target` names one of several: the id of a session, of a trusted browser or of an app. `about` is what the page
+    called it, for the page of the proof.
+    """
 
     kind: ActKind
     factor: FactorKind | None = None
+    target: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,8 @@ class Login:
     `chosen` is the method that the user chose to prove. `proofs` are the accepted entries, in order; those of a round
     before `proofs_from` count no longer. `acknowledged` are the words of the pages that the user read and left by
     their button. `sso`: the user signs in on Keycloak's own page; `provider_factor` is what its token said there in
-    place of a code ("" for nothing).
+    place of a code ("" for nothing). `target` is the id of the app whose place a new one takes, or `BESIDE` (see
+    `EnrolmentSet.with_enrolment`).
     """
 
     id: str
@@ -179,6 +188,7 @@ class Login:
     sso: bool = False
     provider_factor: str = ""
     administers: bool = False
+    target: str = ""
 
     @property
     def assisted(self) -> bool:
@@ -315,13 +325,17 @@ class EntryContinued:
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """A factor accepted an entry. `enrolments` is the user's set after it, where the entry consumed a part of it."""
+    """A factor accepted an entry. `enrolments` is the user's set after it, where the entry consumed a part of it.
+
+    `name` is what the user calls the device of the app that the entry enrols.
+    """
 
     challenge: Challenge
     factor: FactorKind
     at: float
     remember: bool = False
     enrolments: EnrolmentSet | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gateway.login.effects.account_action import AccountAction
 from gateway.login.effects.send_code import ASK_AT_LEAST, ASK_BESIDE
 from gateway.login.flow import FlowResult, Page
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import ActKind, Login
+from gateway.login.record import ActKind, Login, Purpose
 from gateway.login.state_machine import Step
 from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.sso import SsoPage
@@ -83,12 +83,12 @@ class LoginResponses:
         login, step, prefix = result.login, result.step, request.configuration.gateway.prefix
         act = login.act if login and login.opened else None
         if login and act and act.kind in SHOWS_CODES and request.posted:
-            codes = await self.account_action.codes(request, login)
+            codes, used = await self.account_action.codes(request, login)
             user, language = login.user, self._language(request)
             account = user.username if user else ""
             file = codes_file(request.tenant, request.host, account, codes, language=language, at=self.clock.now())
             name = user.display_name if user else ""
-            context = {"file": file, "username": name, "csrf": "", "here": f"{prefix}account"}
+            context = {"file": replace(file, used=used), "username": name, "csrf": "", "here": f"{prefix}account"}
             body = endpoint.Page("account_codes.html", context)
         elif step is Step.BACKUP_CODES and result.secret is not None:
             return await self.answer(request, result, {})
@@ -97,7 +97,10 @@ class LoginResponses:
         elif step is not Step.DONE:
             body = Redirect(f"{prefix}login/{step.value}?to={quote(request.to, safe='/')}")
         else:
-            body = Redirect(f"{prefix}account?done={act.kind.value}" if act else request.to)
+            page = f"{prefix}account"
+            enrolled = login is not None and login.purpose is Purpose.ENROL and request.to == page
+            done = act.kind.value if act else Purpose.ENROL.value if enrolled else ""
+            body = Redirect(f"{page}?done={done}" if done else request.to)
         return await self._with_cookies(Reply(body), request, result)
 
     def to_beginning(self, request: LoginRequest, again: int = 0, more: str = "") -> Reply:
@@ -143,7 +146,7 @@ class LoginResponses:
         state, login = result.state, result.login
         if result.step is Step.DONE or result.signed_in:
             shows = login and login.opened and login.act and login.act.kind in SHOWS_CODES
-            codes = await self.account_action.codes(request, login) if login and shows else ()
+            codes = (await self.account_action.codes(request, login))[0] if login and shows else ()
             return DoneView(**request.head(Step.DONE, login), location=request.to, codes=codes)
         if state is None:
             return await (self.sso if request.tenant.keycloak.sso else self.password).view(request, None, fields)

@@ -336,7 +336,7 @@ def _proved(state: LoginState, event: Proved) -> Login:
     enrolling = login.enrolling
     match state.proof.current:
         case EnrolFactor() if enrolling.draft:
-            new = enrolling.draft.as_enrolment()
+            new = replace(enrolling.draft.as_enrolment(), name=event.name)
             if not needs_approval(login, new):
                 return _enrolled(login, new)
             enrolling = replace(enrolling, awaiting_approval=new)

@@ -39,8 +39,7 @@ class WrongCodeMails:
             if logins >= LOGINS and await self.single_use.claim(tenant, ("wrong-codes-mailed", user.id), DAY):
                 # In the tenant's first language: this browser may not be the user's.
                 request = replace(request, language=request.configuration.gateway.languages[0])
-                enrolments = (login.enrolments, login.enrolments)
-                await self.mails.notify(request, login, AccountChange(Change.WRONG_CODES), enrolments)
+                await self.mails.notify(request, login, AccountChange(Change.WRONG_CODES))
 
     async def right(self, request: LoginRequest, login: Login) -> None:
         """Notes a right code."""

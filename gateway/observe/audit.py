@@ -106,6 +106,8 @@ class AuditEvent(Enum):
     # trusted browsers
     BROWSER_TRUSTED = "browser_trusted"
     """A browser became a trusted browser."""
+    TRUST_ENDED = "trust_ended"
+    """The user ended the trust of one browser on their own page."""
     TRUST_REJECTED = "trust_rejected"
     """The gateway rejected a trust cookie; `verdict` is the reason. `stolen`: a copy was used before. `just-used`: it
     was replaced seconds ago, for example by a double click. `undated`: the directory tells no date of the password.

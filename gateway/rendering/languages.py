@@ -17,6 +17,8 @@ from babel import Locale
 from babel.dates import format_date, format_time, get_datetime_format
 from babel.numbers import format_decimal
 
+from gateway.domain.texts import marked as _
+
 DOMAIN = "gateway"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _CONVENTIONS = {"en": "en-GB"}
@@ -74,6 +76,11 @@ class Language:
         """Day, time and zone of `at` (seconds since the epoch), for a mail: "27 Nov 2026, 10:42 (UTC)"."""
         joined = str(get_datetime_format("medium", locale=self.locale)).replace("'", "")
         return joined.format(self.time(at), self.date(at))
+
+    def browser(self, name: str) -> str:
+        """A name such as "Chrome on Windows" in this language; anything else as it is."""
+        program, on, system = name.partition(" on ")
+        return self.gettext(_("%(program)s on %(system)s")) % {"program": program, "system": system} if on else name
 
     def at_zone(self, zone: tzinfo | None) -> Self:
         """This language with the times of `zone`; with None those that it has."""

@@ -7,9 +7,8 @@ from typing import Any
 from jinja2 import Environment
 
 from gateway.domain.tenant import Tenant
-from gateway.domain.texts import marked as _
 from gateway.rendering.colours import palette
-from gateway.rendering.languages import Language, Languages
+from gateway.rendering.languages import Languages
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +32,19 @@ class Mails:
         """The mail `name`, as in "factors/email/message"; raises `jinja2.UndefinedError` for a name not given.
 
         All take username, host, browser ("" when it is not known), at (s since the epoch) and reference.
-        `factors/email/message` also takes code, expires_in (s) and tag; `factors/email/enrolled`, `turned-off`,
-        `new-codes`, `wrong-codes` and `administrator` take factor (its label) and sent_to (masked).
+        `factors/email/message` also takes code, expires_in (s) and tag; the others of an
+        account take factor (its label), sent_to (masked), about (a device or browser) and count (of codes or days).
         """
         spoken = self._languages.get(language, tenant.zone)
         values = {
+            "about": "",
+            "count": 0,
             **context,
             "branding": tenant.branding,
             "palette": palette(tenant.branding.colour),
-            "browser": _browser(context["browser"], spoken),
+            "browser": spoken.browser(context["browser"]),
             "time": spoken.date_and_time(context["at"]),
         }
         get = self._environments[spoken.code].get_template
         subject, text, html = [get(f"{name}.{kind}").render(values) for kind in ("subject", "txt", "html")]
         return MailText(" ".join(subject.split()), text.strip() + "\n", html, language)
-
-
-def _browser(text: str, language: Language) -> str:
-    """ "Chrome on Windows" in `language`; anything else as it is."""
-    program, on, system = text.partition(" on ")
-    if not on:
-        return text
-    return language.gettext(_("%(program)s on %(system)s")) % {"program": program, "system": system}

@@ -40,7 +40,8 @@ class StepView:
     `step`, `purpose` and `act` are the values of their enums. `login` (the login's id, "" before the password was
     right), `round` and `form` (a random id) are what a form names, so that it counts for this login and round only, and
     the very same form gets the same answer. `sent` is whether the code of this step is sent in a message, `icon` the
-    icon of its factor. `act` is what the account page asked for, `act_on` its factor.
+    icon of its factor. `act` is what the account page asked for, `act_on` its factor, `act_about` the name of the
+    browser or device that it is about.
     """
 
     step: str
@@ -52,6 +53,7 @@ class StepView:
     form: str = ""
     act: str = ""
     act_on: str = ""
+    act_about: str = ""
     username: str = ""
     sent: bool = False
     icon: str = "shield"
@@ -64,11 +66,15 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class CodesFile:
-    """Backup codes as a text file: its `name`, and above the codes the lines that say where they belong."""
+    """Backup codes as a text file: its `name`, and above the codes the lines that say where they belong.
+
+    The `used` ones of the same sheet are on the page, not in the file.
+    """
 
     name: str
     head: tuple[str, ...]
     codes: Sequence[str] = field(repr=False)
+    used: Sequence[str] = field(default=(), repr=False)
 
     @property
     def text(self) -> str:

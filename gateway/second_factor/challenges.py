@@ -13,7 +13,7 @@ that was replaced costs no attempt.
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.crypto.key_ring import Signer
 from gateway.domain.challenge import (
@@ -110,10 +110,14 @@ class ChallengeContext:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Verified and redeemed by this login. `enrolments` is the new set where redeeming changed it."""
+    """Verified and redeemed by this login. `enrolments` is the new set where redeeming changed it.
+
+    `by` is the id of the app whose code it is.
+    """
 
     factor: FactorKind
     enrolments: EnrolmentSet | None = None
+    by: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,14 +296,14 @@ class Challenges:
         for kind in candidates:
             delivery = replace(delivery_of(kind), challenge=challenge.id)
             match await self._verify(context, delivery, challenge, kind, entry):
-                case Accepted(redeem=value):
+                case Accepted(redeem=value, by=app):
                     right = True
                     if kind in table.SENT and (dead := await self._replaced(context, challenge)):
                         rejected = ProblemDetail(dead)
                         continue
                     redeemed = await self.factor(delivery, kind).redeem(value, self._used_codes, by)
                     if not isinstance(redeemed, ProblemDetail):
-                        return Verified(kind, redeemed)
+                        return Verified(kind, redeemed, app)
                     rejected = redeemed
                 case Rejected(problem=why, voids=voids):
                     for what, value in voids:

@@ -153,15 +153,19 @@ class Enrolments:
         seen: EnrolmentSet,
         enrolment: Enrolment,
         backup_codes: tuple[str, ...] = (),
+        *,
+        target: str = "",
     ) -> EnrolmentSet | None:
         """Writes the set that follows `seen`, with `enrolment` in it; None when `seen` is no longer the current one.
 
-        A first factor brings `backup_codes`. Repeating it writes once: a set that already holds exactly this is
+        A first factor brings `backup_codes`. `target` is as in `EnrolmentSet.with_enrolment`.
+
+        Repeating it writes once: a set that already holds exactly this is
         returned as it is.
         """
-        wanted = seen.with_enrolment(replace(enrolment, added_at=enrolment.added_at or self._clock.now()))
+        wanted = seen.with_enrolment(replace(enrolment, added_at=enrolment.added_at or self._clock.now()), target)
         if backup_codes:
-            wanted = replace(wanted, backup_codes=backup_codes)
+            wanted = replace(wanted, backup_codes=backup_codes, used_codes=())
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
             if _same(now, wanted):
@@ -187,7 +191,8 @@ class Enrolments:
             if code not in now.backup_codes:
                 return now if now.last_burn == mark else None
             left = tuple(c for c in now.backup_codes if c != code)
-            return replace(now, version=now.version + 1, backup_codes=left, last_burn=mark)
+            used = (*now.used_codes, code)
+            return replace(now, version=now.version + 1, backup_codes=left, used_codes=used, last_burn=mark)
 
         return await self._change(tenant, user_id, change)
 
@@ -197,16 +202,19 @@ class Enrolments:
         user_id: str,
         factor: FactorKind,
         may: Callable[[EnrolmentSet], bool] = lambda now: True,
+        *,
+        target: str = "",
     ) -> EnrolmentSet | None:
-        """Takes one factor out. Trust ends, and with the last factor the backup codes.
+        """Takes one factor out, or of several apps the one `target`.
 
-        None as in `redeem`, and when the current set `may` not lose it.
+        Trust ends, and with the last factor the backup codes. None as in `redeem`, and when the current set `may` not
+        lose it.
         """
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
-            if now.of(factor) is None:
+            if all(target and one.id != target for one in now.all_of(factor)):
                 return now
-            return now.without(factor) if may(now) else None
+            return now.without(factor, target) if may(now) else None
 
         return await self._change(tenant, user_id, change)
 
@@ -214,7 +222,8 @@ class Enrolments:
         """Replaces all backup codes. None as in `redeem`, and for a user without a factor."""
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
-            return replace(now, version=now.version + 1, backup_codes=codes) if now.enrolments else None
+            renewed = replace(now, version=now.version + 1, backup_codes=codes, used_codes=())
+            return renewed if now.enrolments else None
 
         return await self._change(tenant, user_id, change)
 

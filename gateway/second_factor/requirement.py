@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.delivery.phone_numbers import e164
 from gateway.delivery.smtp import one_address
-from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.enrolment import BESIDE, Enrolment, EnrolmentSet
 from gateway.domain.policy import (
     ChoosePage,
     EnrolmentRule,
@@ -117,7 +117,7 @@ def methods_of(policy: Policy, user: UserFactors) -> tuple[Enrolment, ...]:
 def _known(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolment, ...]:
     """The enrolments, and what every user has without enrolling it."""
     elsewhere = (m.factor for m in policy.offered if m.factor in table.ENROLLED_ELSEWHERE)
-    return (*enrolments.enrolments, *(Enrolment(factor) for factor in elsewhere if not enrolments.of(factor)))
+    return (*enrolments.methods, *(Enrolment(factor) for factor in elsewhere if not enrolments.of(factor)))
 
 
 def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolment, ...]:
@@ -126,7 +126,7 @@ def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolmen
     An address counts only while the tenant has a channel to send to it.
     """
     own = tuple(e for m in policy.offered for e in _known(policy, enrolments) if e.factor is m.factor)
-    others = (e for e in enrolments.enrolments if e not in own and e.factor not in table.SENT)
+    others = (e for e in enrolments.methods if e not in own and e.factor not in table.SENT)
     return (*own, *others)
 
 
@@ -144,10 +144,25 @@ def contacts_of(user: User, numbers: PhoneNumbers) -> tuple[Contact, ...]:
     return tuple(found)
 
 
-def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind) -> bool:
-    """Whether a user may turn `factor` off. The last one only where the tenant requires none."""
+def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind, target: str = "") -> bool:
+    """Whether a user may turn `factor` off. The last one only where the tenant requires none.
+
+    `target` is the id of an app: it may go where another one stays.
+    """
+    ids = [e.id for e in enrolments.all_of(factor)]
+    if target and target not in ids:
+        return False
     on = [m.factor for m in policy.offered if enrolments.of(m.factor)]
-    return factor in on and (len(on) > 1 or policy.enrolment is EnrolmentRule.OPTIONAL)
+    another = len(on) > 1 or (target != "" and len(ids) > 1)
+    return factor in on and (another or policy.enrolment is EnrolmentRule.OPTIONAL)
+
+
+def may_set_up(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind, target: str) -> bool:
+    """Whether a user may set up `factor` in place of `target`, the id of an app, or `BESIDE` their other apps."""
+    apps = enrolments.all_of(factor)
+    if target == BESIDE:
+        return factor is FactorKind.TOTP and 0 < len(apps) < policy.max_apps
+    return not target or any(app.id == target for app in apps)
 
 
 def contacts_are_methods(policy: Policy) -> bool:

@@ -17,7 +17,7 @@ from enum import Enum
 
 from gateway.domain.policy import Policy
 from gateway.domain.ports import Clock
-from gateway.store.records import Records
+from gateway.store.records import Changed, Records
 
 DAY = 86400.0
 LONGEST = 90 * DAY
@@ -25,6 +25,8 @@ UNDER_WAY = 30.0
 """Seconds for which requests may still arrive that the browser sent before the secret was replaced."""
 REMEMBERED = 100
 """Replaced secrets of one browser by which a copy of its cookie is recognised."""
+MOST = 50
+"""Trusted browsers of one user that their page lists; the newest stay."""
 
 
 class TrustVerdict(Enum):
@@ -63,7 +65,8 @@ class TrustedBrowser:
     """The record of one browser, with the digest of its secret; `since` is the time of the last factor proof.
 
     `before` is the digest of the secret before, replaced at `turned_at`; `earlier` are digests of those before that,
-    the newest last.
+    the newest last. `browser`, `client` and `used_at` are of the last sign-in with this trust; they are for the user's
+    page only, and empty in a record of an older version until its next use.
     """
 
     holder: Holder
@@ -72,6 +75,28 @@ class TrustedBrowser:
     before: str = ""
     turned_at: float = 0.0
     earlier: tuple[str, ...] = ()
+    browser: str = ""
+    client: str = ""
+    used_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserTags:
+    """The tags of the browsers that trust one user, oldest first; some may have ended."""
+
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBrowser:
+    """A trusted browser as its user sees it. `id` names it in a form, and is of no use as a cookie."""
+
+    id: str
+    tag: str
+    since: float
+    used_at: float
+    browser: str
+    client: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +104,7 @@ class TrustedBrowsers:
     """Gives, checks, renews and ends trust."""
 
     records: Records[TrustedBrowser]
+    by_user: Records[BrowserTags]
     clock: Clock
 
     async def judge(self, tenant: str, cookie: TrustCookie, holder: Holder, policy: Policy) -> TrustVerdict:
@@ -105,17 +131,29 @@ class TrustedBrowsers:
             return TrustVerdict.CHANGED
         return TrustVerdict.UNDATED if holder.credential_date is None else TrustVerdict.TRUSTED
 
-    async def give(self, tenant: str, cookie: TrustCookie, holder: Holder, replaces: TrustCookie | None = None) -> None:
+    async def give(
+        self,
+        tenant: str,
+        cookie: TrustCookie,
+        holder: Holder,
+        replaces: TrustCookie | None = None,
+        *,
+        browser: str = "",
+        client: str = "",
+    ) -> None:
         """Trusts the browser with this cookie from now on, for this user only; its older trust `replaces` ends."""
         now = self.clock.now()
         if replaces and replaces.tag != cookie.tag:
             kept = await self.records.read(tenant, replaces.tag)
             if kept and kept.digest == _digest(replaces.secret):
                 await self.records.remove(tenant, replaces.tag)
-        await self.records.write(tenant, cookie.tag, TrustedBrowser(holder, now, _digest(cookie.secret)), now + LONGEST)
+        await self._note(tenant, holder.user_id, cookie.tag)
+        given = TrustedBrowser(holder, now, _digest(cookie.secret), browser=browser, client=client, used_at=now)
+        await self.records.write(tenant, cookie.tag, given, now + LONGEST)
 
-    async def rotate(self, tenant: str, old: TrustCookie, new: str) -> bool:
+    async def rotate(self, tenant: str, old: TrustCookie, new: str, *, browser: str = "", client: str = "") -> bool:
         """Replaces the used secret; False when another login used it first. Repeating it has no further effect."""
+        now = self.clock.now()
 
         def turn(kept: TrustedBrowser) -> TrustedBrowser | None:
             if kept.digest == _digest(new):
@@ -123,9 +161,50 @@ class TrustedBrowsers:
             if kept.digest != _digest(old.secret):
                 return None
             earlier = (*kept.earlier, kept.before)[-REMEMBERED:] if kept.before else ()
-            return replace(kept, digest=_digest(new), before=kept.digest, turned_at=self.clock.now(), earlier=earlier)
+            turned = replace(kept, digest=_digest(new), before=kept.digest, turned_at=now, earlier=earlier)
+            return replace(turned, browser=browser, client=client, used_at=now)
 
-        return await self.records.change(tenant, old.tag, turn) is not None
+        turned = await self.records.change(tenant, old.tag, turn)
+        if turned:
+            await self._note(tenant, turned.holder.user_id, old.tag)
+        return turned is not None
+
+    async def of_user(self, tenant: str, holder: Holder, policy: Policy) -> tuple[KnownBrowser, ...]:
+        """The browsers that skip the factor of this user today, the last used first."""
+        noted = await self.by_user.read(tenant, holder.user_id) or BrowserTags()
+        oldest = self.clock.now() - policy.trust_browser_days * DAY
+        found = list[KnownBrowser]()
+        for tag in noted.tags:
+            kept = await self.records.read(tenant, tag)
+            if kept and kept.holder == holder and kept.since > oldest and holder.credential_date is not None:
+                used_at = kept.used_at or kept.turned_at or kept.since
+                found.append(KnownBrowser(_id(tag), tag, kept.since, used_at, kept.browser, kept.client))
+        return tuple(sorted(found, key=lambda one: -one.used_at))
+
+    async def end(self, tenant: str, user_id: str, browser_id: str) -> bool:
+        """Ends the trust of one browser of this user; whether there was one."""
+        noted = await self.by_user.read(tenant, user_id) or BrowserTags()
+        tag = next((tag for tag in noted.tags if _id(tag) == browser_id), None)
+        kept = await self.records.read(tenant, tag) if tag else None
+        if tag is None or kept is None or kept.holder.user_id != user_id:
+            return False
+        return await self.records.remove(tenant, tag)
+
+    async def _note(self, tenant: str, user_id: str, tag: str) -> None:
+        """Adds a browser to the list of its user. It is written before the trust, so no trusted browser is missing."""
+        ends_at = self.clock.now() + LONGEST
+
+        def with_it(old: BrowserTags) -> Changed[BrowserTags]:
+            others = tuple(one for one in old.tags if one != tag)
+            return Changed(BrowserTags((*others, tag)[-MOST:]), ends_at)
+
+        while not await self.by_user.change(tenant, user_id, with_it):
+            if await self.by_user.add(tenant, user_id, BrowserTags((tag,)), ends_at):
+                return
+
+
+def _id(tag: str) -> str:
+    return _digest(f"trusted browser {tag}")[:16]
 
 
 def _digest(secret: str) -> str:

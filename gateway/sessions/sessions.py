@@ -123,7 +123,8 @@ class Sessions:
             raise ValueError("a tag has 16 bytes and a secret 32, in URL-safe base64")
         if (there := await self._records.read(tenant.id, place.key)) is not None:
             return there.session, value
-        session = self._made(tenant, new, place)
+        made = self._made(tenant, new, place)
+        session = replace(made, browser=asked_by.get("browser") or "", client=asked_by.get("client") or "")
         too_many = await self._index.note(_entry(session, place))
         if not await self._records.add(
             tenant.id, place.key, SessionRecord(session, session.created_at), session.ends_at

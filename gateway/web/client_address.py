@@ -7,7 +7,7 @@ does not parse rejects the request, so that no client skips a check by breaking 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
@@ -61,6 +61,13 @@ def client_network(address: str) -> str:
         return address
     found = getattr(found, "ipv4_mapped", None) or found
     return str(found if found.version == 4 else ip_network((int(found), 64), strict=False))
+
+
+def place_of(address: str, networks: Mapping[str, Sequence[Network]]) -> str:
+    """The name of the narrowest of `networks` that has `address`; "" for none."""
+    found = _address(address)
+    holding = [(net.prefixlen, name) for name, nets in networks.items() for net in nets if found and found in net]
+    return max(holding, key=lambda one: one[0])[1] if holding else ""
 
 
 def _of_socket(peer: str | None) -> IPv4Address | IPv6Address | None:

@@ -24,9 +24,12 @@ LOGIN, LOGOUT = "login", "logout"
 """Acts of forms; the account page has one for each of its buttons (`account_act`)."""
 
 
-def account_act(kind: str, factor: str, version: int) -> tuple[str, ...]:
-    """The act of one button of the account page: what it does, to which factor, at which version of the enrolments."""
-    return ("account", kind, factor, str(version))
+def account_act(kind: str, factor: str, version: int, target: str = "") -> tuple[str, ...]:
+    """The act of one button of the account page: what it does, to which factor, at which version of the enrolments.
+
+    `target` names one of several sessions, browsers or apps.
+    """
+    return ("account", kind, factor, str(version), *((target,) if target else ()))
 
 
 @dataclass(frozen=True, slots=True)

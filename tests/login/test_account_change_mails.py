@@ -69,7 +69,7 @@ class AccountChangeHarness:
             anna.visit, audit=replace(anna.visit.audit, audit=Audit(self.flow_harness.clock, tell=self.reported.append))
         )
         for _ in range(times):
-            await self.announcing.notify(request, login, NEW, (EnrolmentSet(), EnrolmentSet()))
+            await self.announcing.notify(request, login, NEW)
         await self.tasks.close(30)
 
     @property
@@ -150,7 +150,7 @@ OFF = AccountChange(Change.TURNED_OFF, FactorKind.EMAIL)
 
 
 def reported(change: AccountChange, before: EnrolmentSet, *contacts: Contact) -> tuple[str, ...]:
-    return recipients(replace(begun(), contacts=contacts), change, (before, EnrolmentSet()))
+    return recipients(replace(begun(), contacts=contacts, enrolments=before), change)
 
 
 @pytest.mark.row("GW-45")

@@ -4,6 +4,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind
 from gateway.rendering.step_view import codes_file
 from tests.fixtures import page_states as states
 from tests.rendering.test_templates import by_name, html, tags
@@ -278,20 +280,21 @@ def forms(page: str) -> list[dict[str, str | None]]:
     return found
 
 
-def act(kind: str, button_label: str, factor: str | None = None) -> dict[str, str | None]:
+def act(kind: str, button_label: str, factor: str | None = None, target: str | None = None) -> dict[str, str | None]:
     """Returns the form of one act on the account page of version 7."""
     fields = {"act": kind, "version": "7", "form": "made-up-form", "to": "/-/account", "says": button_label}
-    target = {} if factor is None else {"factor": factor}
-    return {"csrf": f"made-up token of {kind} {factor or ''}".strip(), **fields, **target}
+    named = {name: value for name, value in {"factor": factor, "target": target}.items() if value}
+    return {"csrf": f"made-up token of {kind} {factor or ''} {target or ''}".strip(), **fields, **named}
 
 
 @pytest.mark.row("GW-46", "CC-01")
 def test_the_account_page_has_one_form_with_a_separate_token_for_each_act() -> None:
     assert forms(html("account-both")) == [
-        act("enrol", "Use a new phone", "totp"),
+        act("enrol", "Move to a new phone", "totp"),
         act("turn-off", "Turn off", "totp"),
         act("enrol", "Change address", "email"),
         act("turn-off", "Turn off", "email"),
+        act("enrol", "Add another phone", "totp", "new"),
         act("show-codes", "View backup codes"),
         act("new-codes", "Generate new codes"),
         act("sign-out-everywhere", "Sign out everywhere else"),
@@ -311,8 +314,9 @@ def test_without_a_factor_the_account_page_offers_nothing_to_turn_off_or_show() 
 def test_without_unused_backup_codes_the_main_button_makes_new_ones() -> None:
     page = html("account-used-up")
     assert forms(page) == [
-        act("enrol", "Use a new phone", "totp"),
+        act("enrol", "Move to a new phone", "totp"),
         act("enrol", "Set up", "email"),
+        act("enrol", "Add another phone", "totp", "new"),
         act("new-codes", "Generate new codes"),
         act("sign-out-everywhere", "Sign out everywhere else"),
     ]
@@ -339,6 +343,8 @@ ABOUT_TO = {
     "show-codes": ("You're about to view your backup codes.", "View backup codes"),
     "new-codes": ("You're about to make new backup codes. The old ones will stop working.", "Generate new codes"),
     "sign-out-everywhere": ("You're about to sign out everywhere else.", "Sign out everywhere else"),
+    "end-session": ("You're about to sign out: Firefox on Linux.", "Sign out"),
+    "end-trust": ("You're about to let this browser ask for codes again: Firefox on Linux.", "Ask for codes again"),
 }
 
 
@@ -373,6 +379,8 @@ def test_a_page_without_an_act_mentions_none(name: str) -> None:
 
 
 DONE = {
+    "account-session-ended": ["The browser is signed out."],
+    "account-set-up": ["Your new sign-in method is saved."],
     "account-signed-out": ["You're signed out everywhere else."],
     "account-turned-off": ["The method is turned off."],
     "account-both": [],
@@ -545,3 +553,62 @@ def test_the_pages_of_a_text_speak_of_number_and_message() -> None:
 
 def test_a_number_stays_on_one_line() -> None:
     assert "+92\N{NO-BREAK SPACE}300\N{NO-BREAK SPACE}1234567" in html("verify-sms-typed")
+
+
+EVERYTHING = "account-everything"
+
+
+@pytest.mark.row("CC-01")
+def test_each_of_several_apps_has_its_name_and_its_own_forms() -> None:
+    page = html(EVERYTHING)
+    found = forms(page)
+    work, tablet = (Enrolment(FactorKind.TOTP, secret=name).id for name in ("Work phone", "Tablet"))
+    for app in (work, tablet):
+        assert act("enrol", "Move to a new phone", "totp", app) in found
+        assert act("turn-off", "Turn off", "totp", app) in found
+    assert 'aria-label="Turn off: Authenticator app (Tablet)"' in page
+
+
+@pytest.mark.row("CC-01")
+def test_the_account_page_says_when_a_method_was_added_and_last_used() -> None:
+    assert "am•••@example.com Added 6 Dec 2026 · Last used 12 Jan 2027" in words(html(EVERYTHING))
+
+
+@pytest.mark.row("GW-45")
+def test_a_session_is_shown_with_its_browser_its_network_and_its_last_use() -> None:
+    page = words(html(EVERYTHING))
+    assert "Chrome on Windows This browser Head office · 192.0.2.17 Active now" in page
+    assert "Safari on iPhone 2001:db8:12:34::/64 Active now" in page
+    assert "Firefox on Linux 198.51.100.40 Last active 15 Jan 2027, 03:00 (UTC)" in page
+    assert "Unknown browser Place unknown" in page
+
+
+@pytest.mark.row("GW-45")
+def test_every_session_but_this_browsers_has_a_button_that_ends_it() -> None:
+    ended = [form["target"] for form in forms(html(EVERYTHING)) if form["act"] == "end-session"]
+    assert ended == ["second", "third", "fourth"]
+
+
+@pytest.mark.row("CC-12")
+def test_every_trusted_browser_has_a_button_that_ends_its_trust() -> None:
+    assert [form["target"] for form in forms(html(EVERYTHING)) if form["act"] == "end-trust"] == ["one", "two"]
+
+
+@pytest.mark.row("CC-05")
+def test_used_backup_codes_are_marked_and_not_in_the_file() -> None:
+    page = html("account-codes-some")
+    used = states.BACKUP_CODES[6:]
+    assert all(f"<s>{code}</s>" in page for code in used)
+    [link] = [a for a in tags(page, "a") if "download" in a]
+    assert not any(code in unquote(str(link["href"])) for code in used)
+
+
+@pytest.mark.row("CC-05")
+def test_the_account_page_says_how_many_of_the_backup_codes_are_left() -> None:
+    assert "6 of 10 codes left" in words(html(EVERYTHING))
+
+
+@pytest.mark.row("CC-01")
+def test_a_user_may_name_the_phone_of_an_app_that_they_set_up_on_their_page() -> None:
+    assert by_name(html("within-register-totp"), "name")
+    assert 'name="name"' not in html("register-totp")

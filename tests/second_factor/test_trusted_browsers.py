@@ -6,7 +6,14 @@ from dataclasses import replace
 import pytest
 
 from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing, Sealer
-from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowser, TrustedBrowsers, TrustVerdict
+from gateway.second_factor.trusted_browsers import (
+    BrowserTags,
+    Holder,
+    TrustCookie,
+    TrustedBrowser,
+    TrustedBrowsers,
+    TrustVerdict,
+)
 from gateway.store.records import Records
 from tests.fixtures.challenge_harness import POLICY
 from tests.fixtures.clock import FakeClock, SeededRandom
@@ -36,7 +43,14 @@ class TrustHarness:
             name="trusted-browser",
             of=TrustedBrowser,
         )
-        self.trust = TrustedBrowsers(self.records, self.clock)
+        by_user = Records(
+            store=self.store,
+            sealer=Sealer(ring, "trusted-browsers-of", random),
+            clock=self.clock,
+            name="trusted-browsers-of",
+            of=BrowserTags,
+        )
+        self.trust = TrustedBrowsers(self.records, by_user, self.clock)
 
     async def verdict(
         self, cookie: TrustCookie = COOKIE, holder: Holder = ANNA, days: int = 30, tenant: str = TENANT

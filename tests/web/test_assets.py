@@ -75,7 +75,7 @@ def test_assets_are_below_the_gateways_prefix() -> None:
 def test_styles_and_scripts_are_below_their_size_limit() -> None:
     """Scripts and styles got 1,000 bytes more each for the code page: other kinds of codes, and one that asks again."""
     sizes = {path.name: path.stat().st_size for path in (data_root() / "static").iterdir()}
-    assert sizes["gateway.css"] < 21_000
+    assert sizes["gateway.css"] < 21_500
     assert sum(size for name, size in sizes.items() if name.endswith(".js")) < 7_000
 
 

@@ -15,6 +15,7 @@ from gateway.domain.tenant import RouteFactor, Tenant
 from gateway.domain.user import User
 from gateway.keycloak.grant_queue import normalised
 from gateway.login import state_machine
+from gateway.login.account_change_mails import AccountChange, AccountChangeMails, Change
 from gateway.login.final_checks import FinalChecks
 from gateway.login.flow import StepResult
 from gateway.login.login_records import BrowserUsers, LoginSecrets
@@ -39,6 +40,7 @@ class OpenSession:
     attempts: RateLimiter
     secrets: LoginSecrets
     clock: Clock
+    mails: AccountChangeMails
 
     async def open(self, request: LoginRequest, state: LoginState) -> StepResult:
         """Make the session."""
@@ -117,14 +119,17 @@ class OpenSession:
         The secret is derived from the login secret, so that doing this twice gives the same one.
         """
         new, tenant, held = self.secrets.trust(secret), request.tenant.id, request.trust
+        seen = {"browser": request.browser, "client": request.client}
         if satisfied is Satisfied.TRUSTED and held:
-            return held.tag if await self.trust.rotate(tenant, held, new) else ""
+            return held.tag if await self.trust.rotate(tenant, held, new, **seen) else ""
         if not (login.remember and login.proved) or login.assisted or login.credential_date is None:
             return ""
         tag = self.secrets.trust_tag(secret)
         holder = Holder(user.id, login.credential_date, login.enrolments.trust_epoch)
-        await self.trust.give(tenant, TrustCookie(tag, new), holder, replaces=held)
-        request.audit.write(AuditEvent.BROWSER_TRUSTED, user, days=login.policy.trust_browser_days)
+        await self.trust.give(tenant, TrustCookie(tag, new), holder, replaces=held, **seen)
+        days = login.policy.trust_browser_days
+        request.audit.write(AuditEvent.BROWSER_TRUSTED, user, days=days)
+        await self.mails.notify(request, login, AccountChange(Change.BROWSER_TRUSTED, count=days))
         return tag
 
 

@@ -41,13 +41,15 @@ class SaveEnrolment:
             return refused
         enrolment, factor = new.enrolment, new.enrolment.factor
         codes = backup_code.make(login.policy.backup_codes, self.random) if new.first else ()
-        saved = await self.enrolments.add(request.tenant, user.id, login.enrolments, enrolment, codes)
+        saved = await self.enrolments.add(
+            request.tenant, user.id, login.enrolments, enrolment, codes, target=login.target
+        )
         if saved is None:
             request.audit.write(AuditEvent.ENROLMENT_CONFLICT, user, factor=factor.value)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_CHANGED)),))
         reported = ("registered", login.id)  # two replicas may have saved it
         if await self.single_use.claim(request.tenant.id, reported, REPORTED):
             request.audit.write(AuditEvent.ENROLMENT_ADDED, user, factor=factor.value)
-            change = AccountChange(Change.ENROLLED, factor, enrolment.address)
-            await self.mails.notify(request, login, change, (login.enrolments, saved))
+            change = AccountChange(Change.ENROLLED, factor, enrolment.address, about=enrolment.name)
+            await self.mails.notify(request, login, change)
         return StepResult((Saved(saved),))

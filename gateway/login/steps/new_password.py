@@ -22,6 +22,7 @@ from gateway.domain.user import Account, User
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import Granted, TokenEndpoint
 from gateway.keycloak.users import PasswordRefused, Users
+from gateway.login.account_change_mails import AccountChange, AccountChangeMails, Change
 from gateway.login.final_checks import changed, refused
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
@@ -75,6 +76,7 @@ class NewPasswordPage:
     sessions: Sessions
     logout_retries: LogoutRetries
     languages: Languages
+    mails: AccountChangeMails
 
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Set it at Keycloak, once."""
@@ -140,6 +142,7 @@ class NewPasswordPage:
             await self._release(request, claim, owner)
             return StepResult(problem_detail=ProblemDetail(Problem.PASSWORD_REFUSED, detail=answer.text))
         request.audit.write(AuditEvent.PASSWORD_CHANGED, user)
+        await self.mails.notify(request, login, AccountChange(Change.PASSWORD_CHANGED))
         try:
             account = await self.users.account(access, user.id)
         except errors.GatewayError:

@@ -1,7 +1,8 @@
 """The register page: the user chooses a factor and gives what it needs.
 
 Form: `address` for a message factor, which the next page shows again before a code is sent; without it the code goes to
-the only known address at once. `code` for an app, whose secret the page shows. `factor` picks among several.
+the only known address at once. `code` for an app, whose secret the page shows, and inside a session
+`name`, what the user calls its device. `factor` picks among several.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.factors import table
 
 MOST_ADDRESS = 254
+MOST_NAME = 20
+"""Characters of the name of a device; the value of a profile's attribute is limited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +37,13 @@ class RegisterView(StepView):
     """`factor` is empty while one of `methods` is to be chosen. `address` is what the user has just typed.
 
     `known` is the only address that may be enrolled, masked: then the user types none. `totp_secret` and `otpauth`
-    belong to an app.
+    belong to an app, `device` is what the user has just called its device.
     """
 
     factor: str = ""
     address: str = ""
     known: str = ""
+    device: str = ""
     digits: int = DIGITS
     methods: Sequence[MethodView] = ()
     totp_secret: str = field(default="", repr=False)
@@ -84,7 +88,7 @@ class RegisterPage:
         if kind is None or user is None:
             return _problem(Problem.BAD_INPUT)
         if kind not in table.SENT:
-            return await self.check.judge(request, state, fields.get("code", ""))
+            return await self.check.judge(request, state, fields.get("code", ""), name=_device(fields))
         one_press = ""
         if "address" not in fields:
             one_press = requirement.only_address(login.policy, login.contacts, kind)
@@ -127,6 +131,7 @@ class RegisterPage:
             **request.head(Step.REGISTER, login),
             factor=kind.value if kind else "",
             address="" if known else typed_line(fields.get("address", login.enrolling.edited))[:MOST_ADDRESS],
+            device=_device(fields),
             known=address_hint(known, login.policy.address_hint) if known else "",
             sent=kind in table.SENT,
             icon=table.icon(kind),
@@ -137,6 +142,11 @@ class RegisterPage:
             if kind and secret
             else "",
         )
+
+
+def _device(fields: FormFields) -> str:
+    """What the user calls the device of an app."""
+    return "".join(filter(str.isprintable, typed_line(fields.get("name", ""))))[:MOST_NAME].strip()
 
 
 def _problem(problem: Problem) -> StepResult:

@@ -14,9 +14,10 @@ from typing import Any
 
 from gateway.domain.challenge import ProofPurpose
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.policy import LockScope, OnMaximum, OnWrongCode, RegistrationContact
+from gateway.domain.policy import FactorKind, LockScope, OnMaximum, OnWrongCode, RegistrationContact
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
+from gateway.login.account_change_mails import AccountChange, Change
 from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
@@ -30,6 +31,7 @@ from gateway.observe.redaction import address_hint
 from gateway.rendering.languages import Languages
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Continued, Denied, Verified, fold
+from gateway.second_factor.factor_uses import FactorUses
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import Digits
 
@@ -177,11 +179,12 @@ class CodeCheck:
     contexts: ChallengeContexts
     clock: Clock
     wrong_code_mails: WrongCodeMails
+    uses: FactorUses
 
     async def judge(
-        self, request: LoginRequest, state: LoginState, typed: str, *, remember: bool = False
+        self, request: LoginRequest, state: LoginState, typed: str, *, remember: bool = False, name: str = ""
     ) -> StepResult:
-        """Judge `typed` against what is pending."""
+        """Judge `typed` against what is pending. `name` is that of the device which it enrols."""
         context, challenge = self.contexts.challenge(request, state), state.login.verification.challenge
         if context is None or challenge is None:
             return StepResult()
@@ -191,10 +194,14 @@ class CodeCheck:
         if not _may_be_code(digits, fold(typed)):
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))  # no guess: it costs no attempt
         match await self.challenges.answer(context, delivery_of, challenge, typed):
-            case Verified(factor=factor, enrolments=enrolments):
+            case Verified(factor=factor, enrolments=enrolments, by=app):
                 await self.wrong_code_mails.right(request, state.login)
                 request.audit.write(AuditEvent.CODE_ACCEPTED, context.user, factor=factor.value)
-                return StepResult((Proved(challenge, factor, self.clock.now(), remember, enrolments),))
+                self.uses.note(request.tenant.id, context.user.id, factor, app)
+                if factor is FactorKind.BACKUP_CODE and enrolments:
+                    change = AccountChange(Change.CODE_USED, count=len(enrolments.backup_codes))
+                    await self.wrong_code_mails.mails.notify(request, state.login, change)
+                return StepResult((Proved(challenge, factor, self.clock.now(), remember, enrolments, name),))
             case Continued(challenge=further, before=before):
                 factor_name = further.factor.value if further.factor else "any"
                 request.audit.write(AuditEvent.FURTHER_CODE_ASKED, context.user, factor=factor_name)

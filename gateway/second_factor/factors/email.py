@@ -72,12 +72,22 @@ class EmailFactor(message_code.MessageFactor):
         return message_code.verify(self._signer, state, delivery, user.id, enrolment.address, entry=entry)
 
     async def announce(
-        self, user: User, delivery: DeliveryContext, *, to: str, change: str, factor_label: str, address: str
+        self,
+        user: User,
+        delivery: DeliveryContext,
+        *,
+        to: str,
+        change: str,
+        factor_label: str,
+        address: str,
+        about: str = "",
+        count: int = 0,
     ) -> Sent | NotSent:
         """Mails `user` at their address `to` about a change; `change` is the name of the mail.
 
         `factor_label` names the factor in the language of `delivery`. `address` is a new address, shown masked (""
-        for an app). The mail proves nothing and holds no code.
+        for an app), `about` the name of a device or browser, `count` a number of codes or days. The mail proves
+        nothing and holds no code.
         """
         return await self._send(
             f"factors/email/{change}",
@@ -86,6 +96,8 @@ class EmailFactor(message_code.MessageFactor):
             delivery,
             factor=factor_label,
             sent_to=mask_address(address) if address else "",
+            about=about,
+            count=count,
         )
 
     async def _send(self, name: str, to: str, user: User, delivery: DeliveryContext, **context: Any) -> Sent | NotSent:

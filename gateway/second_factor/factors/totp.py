@@ -71,18 +71,24 @@ class TotpFactor(Factor):
     async def verify(
         self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str
     ) -> Judgement:
-        """Accepts the code of the present step, the one before or the one after; returns that step."""
+        """Accepts the code of the present step, the one before or the one after; returns that step.
+
+        It is a code of one of the user's apps, whose secrets the enrolment has.
+        """
         if not self.fits(entry, delivery.digits):
             return Rejected()
-        app = _app(enrolment.secret)
-        try:
-            step = app.verify_and_get_timecode(entry, for_time=delivery.now, valid_window=WINDOW)
-        except OTPVerificationError:
-            present = int(delivery.now) // INTERVAL
-            near = range(max(0, present - CLOCK_WINDOW), present + CLOCK_WINDOW + 1)
-            off = tuple((STEP, str(step)) for step in near if strings_equal(app.generate_otp(step), entry))
-            return Rejected(Problem.CLOCK_OFF, off) if off else Rejected()
-        return Accepted(str(step))
+        off = list[tuple[str, str]]()
+        for secret in enrolment.secret.split():
+            app = _app(secret)
+            try:
+                step = app.verify_and_get_timecode(entry, for_time=delivery.now, valid_window=WINDOW)
+            except OTPVerificationError:
+                present = int(delivery.now) // INTERVAL
+                near = range(max(0, present - CLOCK_WINDOW), present + CLOCK_WINDOW + 1)
+                off += [(STEP, str(step)) for step in near if strings_equal(app.generate_otp(step), entry)]
+            else:
+                return Accepted(str(step), Enrolment(self.kind, secret=secret).id)
+        return Rejected(Problem.CLOCK_OFF, tuple(off)) if off else Rejected()
 
     async def redeem(self, value: str, used: UsedCodes, by: Redemption) -> ProblemDetail | None:
         """Uses the step up, never one before the last one used.

@@ -20,7 +20,7 @@ async def test_a_user_who_lost_their_only_phone_enrols_a_new_one_after_an_admini
         await again.password(user.username, user.password)
         assert (await again.do("verify", code=await admin_code(app_site, user))).step == "done"
         page = await again.page("/-/account")
-        assert "Use a new phone:" in page
+        assert "Move to a new phone:" in page
         assert "Turn off:" not in page
         assert (await again.act("enrol", "totp")).step == "verify"
         shown = await again.do("verify", code=await admin_code(app_site, user))  # the code of the sign-in is used up

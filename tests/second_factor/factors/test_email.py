@@ -245,5 +245,5 @@ async def test_each_account_change_has_a_separate_mail_to_one_address_that_names
 
 async def test_a_failed_account_change_mail_is_returned_as_a_value(random: SeededRandom, clock: FakeClock) -> None:
     mailer = Mailer(clock, random)
-    told = {"to": "p@cc.example", "change": "turned-off", "factor_label": "x", "address": ""}
+    told: Any = {"to": "p@cc.example", "change": "turned-off", "factor_label": "x", "address": ""}
     assert isinstance(await email_factor(mailer).announce(ANNA, about(None, random), **told), NotSent)
