@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.administration.administrator_acts import AdministratorActs
+from gateway.administration.user_report import UserReport
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.errors import Misconfigured
 from gateway.domain.problem import Problem
@@ -168,7 +169,9 @@ class Explanation(AdministratorActs):
         return None
 
 
-ACTS: Mapping[str, type[AdministratorActs]] = MappingProxyType({**user_requests.ACTS, "explain": Explanation})
+ACTS: Mapping[str, type[AdministratorActs]] = MappingProxyType(
+    {**user_requests.ACTS, "explain": Explanation, "report": UserReport, "sign_out": UserReport}
+)
 """The acts of the command line."""
 
 

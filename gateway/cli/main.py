@@ -23,6 +23,8 @@ keys = typer.Typer(help="Manage the key ring, which encrypts enrolments and sess
 app.add_typer(keys, name="keys")
 user = typer.Typer(help="Help users who cannot use their second factor.", no_args_is_help=True)
 app.add_typer(user, name="user")
+sessions = typer.Typer(help="See and end the sessions of users.", no_args_is_help=True)
+app.add_typer(sessions, name="sessions")
 tenant = typer.Typer(help="See and check the settings of single tenants.", no_args_is_help=True)
 app.add_typer(tenant, name="tenant")
 
@@ -191,6 +193,43 @@ def user_import(
     from gateway.cli.user_import import run
 
     raise typer.Exit(run(config, tenant, write=write, as_json=as_json, by=by))
+
+
+@user.command("show")
+def user_show(
+    username: Username, tenant: TenantId, config: Config = DEFAULT_CONFIG, by: By = None, as_json: AsJson = False
+) -> None:
+    """Show account, sign-in methods, locks and sessions of a user. Exit code 1 if something stops them."""
+    from gateway.cli.user import show
+
+    raise typer.Exit(show(config, tenant, username, as_json=as_json, by=by))
+
+
+@sessions.command("list")
+def sessions_list(
+    username: Username, tenant: TenantId, config: Config = DEFAULT_CONFIG, by: By = None, as_json: AsJson = False
+) -> None:
+    """List the open sessions of a user, the newest first."""
+    from gateway.cli.user import sessions
+
+    raise typer.Exit(sessions(config, tenant, username, as_json=as_json, by=by))
+
+
+@sessions.command("end")
+def sessions_end(
+    username: Username,
+    *,
+    tenant: TenantId,
+    session: Annotated[str, typer.Option("--id", help="Id of one session. Default: all of the user.")] = "",
+    config: Config = DEFAULT_CONFIG,
+    by: By = None,
+    as_json: AsJson = False,
+    yes: Yes = False,
+) -> None:
+    """Sign a user out on all replicas, also at Keycloak."""
+    from gateway.cli.user import sign_out
+
+    raise typer.Exit(sign_out(config, tenant, username, session=session, as_json=as_json, by=by, yes=yes))
 
 
 @tenant.command("list")

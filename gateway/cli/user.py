@@ -9,6 +9,7 @@ import getpass
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,68 @@ def restore(config: Path, tenant: str, username: str, *, source: str, as_json: b
     done = _act("restore", config, tenant, username, by, source=source, digest=found["digest"])
     factors = ", ".join(done["factors"]) or "none"
     return _said(done, f"{done['username']}: the enrolments of {done['source']} count now ({factors})", as_json=as_json)
+
+
+def show(config: Path, tenant: str, username: str, *, as_json: bool, by: str | None) -> int:
+    """Print what is known of one user; return the exit code, 1 if something stops them."""
+    said = _act("report", config, tenant, username, by)
+    stopped = bool(said["finding"] or said["locks"] or said["required_actions"] or not said["enabled"])
+    if as_json:
+        typer.echo(json.dumps(said, indent=2, ensure_ascii=False))
+        return int(stopped)
+    address = f"{said['email']}{'' if said['email_verified'] else ' (not verified)'}" if said["email"] else "none"
+    lines = {
+        "user": f"{said['username']} ({said['user_id']}), {said['name']}",
+        "account": "; ".join(said["required_actions"]) or ("enabled" if said["enabled"] else "disabled in Keycloak"),
+        "address": address,
+        "methods": ", ".join(" ".join(one.values()) for one in said["factors"]) or "none",
+        "backup codes": str(said["backup_codes"]),
+        "enrolments": FINDINGS.get(said["finding"], said["finding"]),
+        "locked": "; ".join(f"until {_time(one['until'])} by {one['setting']}" for one in said["locks"]) or "no",
+        "sessions": str(len(said["sessions"])),
+    }
+    for label, text in lines.items():
+        typer.echo(f"{label + ':':<15}{text}")
+    return int(stopped)
+
+
+def sessions(config: Path, tenant: str, username: str, *, as_json: bool, by: str | None) -> int:
+    """Print the open sessions of one user, the newest first; return the exit code."""
+    said = _act("report", config, tenant, username, by)
+    found = said["sessions"][::-1]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return 0
+    if not found:
+        typer.echo(f"{said['username']} has no open session")
+        return 0
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("began (UTC)", "last used", "ends", "second factor", "id", box=box.SIMPLE_HEAD)
+    for one in found:
+        times = (_time(one[name]).removesuffix(" UTC") for name in ("began", "used", "ends"))
+        table.add_row(*times, "administrator's code" if one["assisted"] else one["second_factor"], one["id"])
+    Console().print(table)
+    return 0
+
+
+def sign_out(
+    config: Path, tenant: str, username: str, *, session: str, as_json: bool, by: str | None, yes: bool
+) -> int:
+    """End one session of a user, or all of them; return the exit code."""
+    if not yes:
+        which = f"session {session} of {username}" if session else f"all sessions of {username}"
+        typer.confirm(f"End {which}?", abort=True, err=True)
+    done = _act("sign_out", config, tenant, username, by, session=session)
+    ended = f"{done['sessions']} session{'' if done['sessions'] == 1 else 's'}"
+    typer.echo(json.dumps(done) if as_json else f"{done['username']} was signed out of {ended}")
+    return 0
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _act(act: str, config: Path, tenant: str, username: str, by: str | None, **more: str) -> dict[str, Any]:

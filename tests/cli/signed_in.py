@@ -17,14 +17,14 @@ from gateway.web import cookies
 ANNA = User(id="1", username="anna", email="anna@example.com", first_name="Anna", last_name="A", roles=("agent",))
 
 
-async def cookies_of_new_sessions(count: int, tenant: Tenant, ring: KeyRing, url: str) -> list[str]:
-    """Writes that number of new sessions to the store at `url`; returns their cookies (`name=value`)."""
+async def cookies_of_new_sessions(count: int, tenant: Tenant, ring: KeyRing, url: str, user: User = ANNA) -> list[str]:
+    """Writes that number of new sessions of `user` to the store at `url`; returns their cookies (`name=value`)."""
     here = Address("127.0.0.1", 1)
     configuration = Configuration(GatewaySettings(here, here, StoreSettings(Secret(url), timeout=10.0)), (tenant,))
     name = cookies.name_of(cookies.Cookie.SESSION, tenant)
     now = time.time()
     tokens = Tokens("access", "refresh", access_expires_at=now + 3600, refresh_expires_at=now + 3600)
-    new = NewSession(user=ANNA, tokens=tokens, password_at=now, satisfied=Satisfied.PROVED, proved_at=now)
+    new = NewSession(user=user, tokens=tokens, password_at=now, satisfied=Satisfied.PROVED, proved_at=now)
     async with open_services(lambda: configuration, ring) as services:
         opened = [await services.sessions.open(tenant, new, tag=_text(16), secret=_text(32)) for _ in range(count)]
     return [f"{name}={value}" for _, value in opened]

@@ -1,0 +1,68 @@
+"""What an administrator sees of one user: account, methods, locks and sessions; and the end of sessions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.administration.administrator_acts import AdministratorActs
+from gateway.administration.user_recovery import UserRecovery
+from gateway.domain.errors import Misconfigured
+from gateway.domain.session import Session
+from gateway.observe.audit import AuditEvent
+from gateway.observe.redaction import mask_address
+
+
+@dataclass(frozen=True, slots=True)
+class UserReport(AdministratorActs):
+    """The acts `report` and `sign_out`. They take and raise what those of `UserRecovery` do."""
+
+    async def report(self, tenant_id: str, username: str, by: str) -> dict[str, Any]:
+        """Everything that is known of the user, without secrets and with masked addresses. Changes nothing."""
+        services, tenant = self.services, self._tenant(tenant_id)
+        account = await services.users.find(tenant.keycloak, username)
+        if account is None:
+            raise Misconfigured(f"no user {username} in realm {tenant.keycloak.realm}")
+        user = account.user
+        recovery = UserRecovery(services, self.through)
+        copies = await recovery.show(tenant_id, user.username, by)
+        locks = await recovery.locks(tenant_id, user)
+        return {
+            "user_id": user.id,
+            "username": user.username,
+            "name": user.display_name,
+            "enabled": account.enabled,
+            "required_actions": list(account.required_actions),
+            "email": mask_address(user.email) if user.email else "",
+            "email_verified": user.email_verified,
+            "finding": copies["finding"],
+            **(copies["keycloak"] or {"factors": [], "backup_codes": 0}),
+            "locks": [{"setting": one.limit.setting or one.limit.name, "until": one.until} for one in locks],
+            "sessions": [_plain(one) for one in await services.sessions.of_user(tenant, user.id)],
+        }
+
+    async def sign_out(self, tenant_id: str, username: str, by: str, session: str = "") -> dict[str, Any]:
+        """End one session of the user by its id, or all of them, also those at Keycloak."""
+        services, tenant = self.services, self._tenant(tenant_id)
+        account = await services.users.find(tenant.keycloak, username)
+        if account is None:
+            raise Misconfigured(f"no user {username} in realm {tenant.keycloak.realm}")
+        user = account.user
+        if session:
+            if session not in [one.id for one in await services.sessions.of_user(tenant, user.id)]:
+                raise Misconfigured(f"{user.username} has no open session {session}")
+            ended = int(await services.sessions.end(tenant, session, reason="administrator") is not None)
+        else:
+            ended = len(await services.sessions.end_all(tenant, user.id, reason="administrator"))
+            await services.users.end_sessions(tenant.keycloak, user.id)
+        self._audit(AuditEvent.USER_SIGNED_OUT, tenant, user, by, sessions=ended)
+        return {"username": user.username, "sessions": ended}
+
+
+def _plain(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "began": session.created_at,
+        "used": session.used_at,
+        "ends": session.ends_at,
+        "second_factor": session.satisfied.value,
+        "assisted": session.assisted,
+    }
