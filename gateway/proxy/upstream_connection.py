@@ -145,10 +145,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def send(self, *parts: bytes) -> bool:
         """Send `parts` and wait for nothing; False when the connection is lost."""
-        if self._transport is None or self._closed or self._transport.is_closing():
+        transport = self._transport
+        if transport is None or self._closed or transport.is_closing():
             return False
         for part in parts:
-            self._transport.write(part)
+            transport.write(part)
         return True
 
     @property
@@ -272,8 +273,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def switch(self) -> tuple[asyncio.Transport, bytes]:
         """After a switch of protocols: the transport, for another protocol, and the bytes that have arrived since."""
         assert self._transport is not None  # noqa: S101 - for the type checker
-        if not self._transport.is_closing():
-            self.release()
+        self.release()
         return self._transport, self.taken()
 
     def hold(self) -> None:
@@ -284,7 +284,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def release(self) -> None:
         """Read on."""
-        if self._paused and self._transport is not None and not self._closed:
+        if self._paused and self._transport is not None and not self._closed and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
 
@@ -296,7 +296,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     @property
     def reusable(self) -> bool:
         """Whether another exchange may follow: the connection is open, and no bytes arrived unasked."""
-        return self.complete and self._keep_alive and not self._unusable
+        return self._keep_alive and not self._unusable and self._complete and not self._chunks and self._error is None
 
     def close(self) -> None:
         """Close after everything written has been sent."""

@@ -97,6 +97,7 @@ class Upstream:
         if not wire.reusable or len(self.idle) >= self._pool.idle_each:
             wire.abort()
             return
+        wire.release()  # the client of the last answer may not have taken it yet
         self.idle.append((wire, monotonic()))
         self._pool.sweep_later()
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import random
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from gateway.domain.session import Session
 from gateway.domain.tenant import Route, Tenant, Timeouts
 from gateway.proxy import routing
+from gateway.proxy.client_connection import Connection
 from gateway.proxy.fast_path import FastConnection
 from gateway.proxy.request_kinds import Targets
 from gateway.proxy.routing import RouteMatch
@@ -335,3 +337,32 @@ async def test_a_large_body_arrives_byte_for_byte() -> None:
     async with app_that(read_all) as app, gateway(tenant(app.url)) as server:
         answer = await server.send(server.request("/agent-manager/x", method="POST", body=body))
     assert (status_of(answer), seen.digest()) == (200, hashlib.sha256(body).digest())
+
+
+async def test_a_client_that_is_slow_at_the_end_of_its_answer_holds_up_no_other_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow, answered, body, pause_writing = asyncio.Event(), asyncio.Semaphore(0), b"x" * 6_000, Connection.pause_writing
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_head(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            answered.release()
+
+    def pausing(self: Connection) -> None:
+        pause_writing(self)
+        slow.set()
+
+    monkeypatch.setattr(Connection, "pause_writing", pausing)
+    async with app_that(answer) as app, gateway(tenant(app.url)) as server, asyncio.timeout(20):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.setblocking(False)
+            while not slow.is_set():
+                client.send(plain(VALUE))
+                ends = [asyncio.create_task(slow.wait()), asyncio.create_task(answered.acquire())]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                for end in ends:
+                    end.cancel()
+            assert body_of(await one(*await server.connect(), plain(VALUE))) == body
+            assert app.connections == 1
