@@ -27,6 +27,7 @@ _FORMAT = b"\x01"
 _NONCE, _TAG = 12, 16
 KEY_BYTES = 32
 ID_BYTES = 4
+_HEAD = 1 + ID_BYTES
 
 
 class Unopenable(Exception):
@@ -82,7 +83,7 @@ class Sealer:
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """The value that was sealed for `context`; raises `Unopenable`."""
-        head, nonce, body = sealed[: 1 + ID_BYTES], sealed[1 + ID_BYTES :][:_NONCE], sealed[1 + ID_BYTES + _NONCE :]
+        head, nonce, body = sealed[:_HEAD], sealed[_HEAD : _HEAD + _NONCE], sealed[_HEAD + _NONCE :]
         cipher = self._ciphers.get(head[1:])
         if head[:1] != _FORMAT or cipher is None:
             raise Unopenable("sealed in another format or by a key that is not in the ring")
@@ -115,7 +116,7 @@ class Sealer:
 
 def seal_of(sealed: bytes) -> bytes:
     """What no two sealed values have in common: the nonce and the tag of one."""
-    return sealed[1 + ID_BYTES :][:_NONCE] + sealed[-_TAG:]
+    return sealed[_HEAD : _HEAD + _NONCE] + sealed[-_TAG:]
 
 
 def key_of(sealed: bytes) -> str:

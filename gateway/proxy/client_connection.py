@@ -75,7 +75,8 @@ class Connections:
 
     def rests(self, connection: "Connection") -> None:
         """This connection has no request under way from now on."""
-        self.idle.pop(connection, None)
+        if connection in self.idle:
+            del self.idle[connection]
         self.idle[connection] = monotonic()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._close_old)
@@ -181,27 +182,27 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer_of_upload if uploads else self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._inner is None:
-            return
         data = bytes(self._buffer_of_upload[:nbytes])
         self._received += nbytes
+        inner = self._inner
+        if inner is None or self._passes_alone(inner, data):
+            return
         if self._inbound.state is FramingState.THROUGH:
-            self._inner.data_received(data)
+            inner.data_received(data)
         elif self._lingers is not None:
             return
         elif not self._holds_body and (part := self._inbound.pass_body(data)) is not None:
-            self._pass_body(self._inner, part)
+            self._pass_body(inner, part)
             self._pass_on()
-        elif not self._passes_alone(data):
+        else:
             self._inbound.add(data)
             self._pass_on()
 
-    def _passes_alone(self, data: bytes) -> bool:
+    def _passes_alone(self, inner: Requests, data: bytes) -> bool:
         """Whether these bytes are one request that the fast path takes as it is, as most are."""
-        inner = self._inner
-        if inner is None or self._busy or self._writing_paused or self._closing or not self._inbound.may_be_alone(data):
+        if self._busy or self._writing_paused or self._closing or self._lingers is not None:
             return False
-        if not self._takes_fast_path(inner, data, None):
+        if not self._inbound.may_be_alone(data) or not self._takes_fast_path(inner, data, None):
             return False
         self._busy = True
         self._inbound.passed_alone()

@@ -165,16 +165,15 @@ class FastConnection:
         if not reads.read(kinds, head) or not self._takes_body(body):
             return False
         self._head, self._routed, self._body = head, reads.routed, body
-        session = self._path.sessions.held(reads.cookies.tenant, reads.cookies.place)
-        if session is not None:
-            return self._begin(session)
-        return self._ask(reads.cookies, self._begin)
+        given = reads.cookies
+        session = self._path.sessions.held(given.tenant, given.place)
+        return self._ask(given, self._begin) if session is None else self._begin(session)
 
     def _takes_body(self, body: RequestBody | None) -> bool:
         """Whether the head declares the body that the connection will pass, and the app takes one of its size."""
         reads = self._reads
         if body is None:
-            return not reads.has_body
+            return reads.length is None and not reads.chunked
         limit = reads.routed.route.max_body
         alike = reads.method in WITH_BODY and (reads.chunked, reads.length) == (body.length is None, body.length)
         return alike and (limit is None or (body.length is not None and body.length <= limit))

@@ -11,7 +11,7 @@ from operator import ne
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
 from gateway.proxy import headers
-from gateway.proxy.head_lines import RequestLines, Role, is_value, split_fields
+from gateway.proxy.head_lines import PLAIN_BYTES, RequestLines, Role, is_value, split_fields
 from gateway.proxy.head_shape import HeadShape
 from gateway.proxy.request_kinds import METHODS, RequestKind, RequestKinds, RoutedKind
 from gateway.sessions.session_key import SessionKey, of_cookie
@@ -43,9 +43,9 @@ class Cookies:
     @classmethod
     def read(cls, field: bytes, tenant: Tenant) -> "Cookies | None":
         """None: no session cookie that the gateway can have made, or a field that must be rejected."""
-        text = field.decode("latin-1")
-        if not is_cookie_field(text):
+        if not is_cookie_field(field):
             return None
+        text = field.decode("latin-1")
         found = cookies.read((text,))
         value = found.get(cookies.name_of(Cookie.SESSION, tenant))
         place = of_cookie(tenant.id, value) if value else None
@@ -78,6 +78,8 @@ class HeadReader:
         self.length: int | None = None
         """Bytes of the body; None: none are declared."""
         self.chunked = False
+        self.closes = False
+        """Whether the client ends the connection after the answer."""
         # ---- the last head; `_lines` is empty until all of it is read
         self._kinds: RequestKinds | None = None
         self._kind: RequestKind | None = None
@@ -98,11 +100,6 @@ class HeadReader:
         self._trusted_under: tuple[RequestKinds | None, bool] = (None, False)
         self._client_of: tuple[RequestKinds | None, list[str]] = (None, [])
         self._added_for: tuple[Session | None, RoutedKind | None, Cookies | None, bytes] = (None, None, None, b"")
-
-    @property
-    def closes(self) -> bool:
-        """Whether the client ends the connection after the answer."""
-        return self._kind is not None and self._kind.closes
 
     @property
     def has_body(self) -> bool:
@@ -160,14 +157,14 @@ class HeadReader:
             at += 1
             if role is Role.COOKIE:
                 new_cookie, self._cookie = True, value
-            elif not is_value(role, value):
+            elif value.translate(None, PLAIN_BYTES) or (role is Role.LENGTH and not is_value(role, value)):
                 return False
+            elif place:
+                self._pieces[place] = value
             elif role is Role.REQUEST_ID:
                 new_id, self._given_id = True, value
             elif role is Role.LENGTH:
                 self.length = int(value)
-            elif place:
-                self._pieces[place] = value
         kind, kinds = self._kind, self._kinds
         if kind is None or kinds is None or (new_cookie and not self._reads_cookies(kind.tenant)):
             return False
@@ -190,7 +187,7 @@ class HeadReader:
         self.passed = b"".join(self._parts)
         if self._kind is None or not self._reads_cookies(self._kind.tenant) or not self._reads_client(kinds):
             return False
-        self._kinds, self.method, self._lines = kinds, method, lines
+        self._kinds, self.method, self._lines, self.closes = kinds, method, lines, self._kind.closes
         if changed is not None:
             self._expect(method, changed)
         return True

@@ -36,6 +36,7 @@ _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _COOKIE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # scripts of apps do set cookies in UTF-8
+_COOKIE_BYTES = bytes(byte for byte in range(256) if _COOKIE_VALUE.fullmatch(chr(byte)))
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|\xf8[\x80-\x87]|\xfc[\x80-\x83]")
 _MISREAD = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
@@ -238,9 +239,10 @@ def is_query(query: bytes) -> bool:
     return _QUERY.fullmatch(query) is not None
 
 
-def is_cookie_field(value: str) -> bool:
+def is_cookie_field(value: bytes) -> bool:
     """Whether a request may have one `Cookie` field of this value."""
-    return not _cookies_too_large([value]) and _COOKIE_VALUE.fullmatch(value) is not None
+    fits = len(value) <= MAX_COOKIE_BYTES and value.count(b";") < MAX_COOKIES
+    return fits and not value.translate(None, _COOKIE_BYTES)  # a fifth of the time of a pattern
 
 
 def _check_sizes(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None:
