@@ -350,9 +350,14 @@ async def test_hostile_text_in_any_field_of_any_step_causes_no_server_error(ligh
     async with light_site.person() as agent:
         for state in range(3):
             for step in steps:
-                for field in FIELDS:
-                    for answer in (await agent.do(step, **{field: value}), await agent.submit(step, **{field: value})):
-                        assert answer.status < 500, (state, step, field)
+                for number, field in enumerate(FIELDS, NASTY.index(value)):
+                    if (
+                        number + state
+                    ) % 2:  # each field gets each value in each step both ways, in one state or another
+                        status = (await agent.do(step, **{field: value})).status
+                    else:
+                        status = (await agent.submit(step, **{field: value})).status
+                    assert status < 500, (state, step, field)
             if state == 0:
                 assert (await agent.password(user.username, user.password)).step == "register"
             elif state == 1:

@@ -1,21 +1,38 @@
-"""Tests of every page with axe in a real browser."""
+"""Tests of every page with axe in a real browser: one for the whole module, with a new user for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, ViewportSize
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from gateway.domain.tenant import Branding
 from tests.fixtures import page_states as states
+from tests.fixtures.browser import launched, new_page
 from tests.fixtures.clock import START
 from tests.rendering.serving import serving
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+fixture_of_module = pytest_asyncio.fixture(scope="module", loop_scope="module")
 
 
-@pytest.fixture
+@fixture_of_module
+async def browser() -> AsyncIterator[Browser]:
+    """Yields a headless Chromium."""
+    async with async_playwright() as playwright, launched(playwright) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """Yields a page of a user who reads English, on a laptop."""
+    async with new_page(browser) as made:
+        yield made
+
+
+@fixture_of_module
 async def address() -> AsyncIterator[str]:
     """Yields the address of the pages."""
     async with serving(states.tenant()) as served:
@@ -56,25 +73,29 @@ async def test_a_pale_tenant_colour_stays_readable(browser: Browser) -> None:
         assert (await Axe().run(page)).violations_count == 0
 
 
-async def test_no_page_causes_a_script_error_or_violates_its_content_security_policy(
-    browser: Browser, address: str
-) -> None:
-    page = await browser.new_page()
-    said: list[str] = []
+@fixture_of_module
+async def seen(browser: Browser, address: str) -> tuple[list[str], dict[str, int]]:
+    """Returns what a browser 320 pixels wide reports about all pages, and the width that each one needs."""
+    page = await browser.new_page(viewport={"width": 320, "height": 640})
+    said, widths = list[str](), dict[str, int]()
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    for name in states.STATES:
-        await page.goto(f"{address}/en/{name}")
-    assert said == []
-
-
-async def test_every_page_fits_a_screen_of_320_pixels(browser: Browser, address: str) -> None:
-    page = await browser.new_page(viewport={"width": 320, "height": 640})
     for code in states.LANGUAGES:
         for name in states.STATES:
             await page.goto(f"{address}/{code}/{name}")
-            width = await page.evaluate("document.documentElement.scrollWidth")
-            assert width <= 320, f"{code}/{name} is {width} pixels wide"
+            widths[f"{code}/{name}"] = await page.evaluate("document.documentElement.scrollWidth")
+    return said, widths
+
+
+async def test_no_page_causes_a_script_error_or_violates_its_content_security_policy(
+    seen: tuple[list[str], dict[str, int]],
+) -> None:
+    assert seen[0] == []
+
+
+async def test_every_page_fits_a_screen_of_320_pixels(seen: tuple[list[str], dict[str, int]]) -> None:
+    assert len(seen[1]) == len(states.LANGUAGES) * len(states.STATES)
+    assert {name: width for name, width in seen[1].items() if width > 320} == {}
 
 
 async def test_a_first_page_is_at_most_40_kilobytes_in_three_requests(page: Page, address: str) -> None:
