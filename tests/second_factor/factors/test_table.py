@@ -33,3 +33,10 @@ def test_a_label_is_in_the_requested_language() -> None:
 def test_only_a_code_that_can_hold_letters_gets_a_keyboard_with_letters(kind: FactorKind, letters: bool) -> None:
     english = load_languages(data_root() / "locales", ("en",)).get("en")
     assert table.view(kind, english).letters is letters
+
+
+@pytest.mark.parametrize("kind", [FactorKind.EXTERNAL_EMAIL, FactorKind.EXTERNAL_SMS])
+def test_a_code_of_a_service_whose_length_is_not_known_has_four_to_ten_digits(kind: FactorKind) -> None:
+    digits = table.TYPES[kind].digits(otp_length=6)
+    assert digits
+    assert [length for length in range(20) if digits.fits("1" * length)] == list(range(4, 11))
