@@ -122,7 +122,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._error: AppError | None = None
         self._unusable = False
         self._closed = False
-        self._written = False
         self._answer: UpstreamResponse | None = None
         self.begin("")
 
@@ -209,7 +208,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     async def write(self, data: bytes, within: float | None = None) -> None:
         """Send `data`; waits while the app does not read, for `within` seconds. Raises `NoConnection`, `TooSlow`."""
-        if self._transport is None or self._closed or self._written or self._transport.is_closing():
+        if self._transport is None or self._closed or self._transport.is_closing():
             raise self._error or NoConnection("connection lost")
         self._transport.write(data)
         if self._writer is not None:
@@ -220,15 +219,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 raise TooSlow(f"the app has taken nothing for {within:g} s") from error
             if self._closed:
                 raise self._error or NoConnection("connection lost")
-
-    def end_writing(self) -> bool:
-        """Tell the app that nothing more follows; False where that is impossible, as by TLS."""
-        transport = self._transport
-        if transport is None or self._closed or transport.is_closing() or not transport.can_write_eof():
-            return False
-        transport.write_eof()
-        self._written = True
-        return True
 
     async def asks_for_body(self, within: float) -> bool:
         """Wait until the app asks for the body (`100 Continue`). False: the app has answered without the body.

@@ -217,13 +217,3 @@ async def test_a_connection_that_is_being_closed_is_neither_written_nor_paused(r
     wire.hold()
     with pytest.raises(NoConnection):
         await wire.write(b"GET / HTTP/1.1\r\n\r\n")
-
-
-@pytest.mark.both_loops
-async def test_nothing_is_written_after_the_end_of_the_gateways_side(raw_upstream: RawUpstream) -> None:
-    wire = await UpstreamPool().at(UpstreamOrigin.of(Route("/x", raw_upstream.url))).connect(1.0)
-    wire.begin("GET")
-    assert wire.end_writing()
-    with pytest.raises(NoConnection):
-        await wire.write(b"GET / HTTP/1.1\r\n\r\n")
-    wire.abort()
