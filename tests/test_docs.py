@@ -233,7 +233,7 @@ def test_the_readme_starts_with_the_two_commands() -> None:
 @each_page
 def test_every_command_and_option_exists(page: Path) -> None:
     for line in lines_of_code(page):
-        for call in re.findall(r"(?:efcx-gateway|python -m gateway) ([^|#&;`]*)", line):
+        for call in re.findall(r"(?:efcx-gateway|python -m gateway) ([^|#&;`>]*)", line):
             command: Any = typer.main.get_command(app)  # typer includes a copy of click, without types
             for word in call.split():
                 if word.startswith("--"):
@@ -250,6 +250,27 @@ def test_the_page_of_the_command_line_lists_every_command() -> None:
         r"^\| `efcx-gateway ([a-z -]+?)(?: [A-Z]+)?` \|", page.read_text(encoding="utf-8"), re.MULTILINE
     )
     assert sorted(listed) == sorted(commands(typer.main.get_command(app)))
+
+
+def test_the_page_of_the_command_line_names_every_option() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    root = typer.main.get_command(app)
+    found = {option for names in ("", *commands(root)) for option in options(command_at(root, names.split()))}
+    assert len(found) > 20
+    assert [one for one in sorted(found) if not re.search(rf"{one}(?![\w-])", page)] == []
+
+
+def command_at(command: Any, names: list[str]) -> Any:
+    """Returns the command with these words."""
+    for name in names:
+        command = command.commands[name]
+    return command
+
+
+def options(command: Any) -> Iterator[str]:
+    """Yields the long options of a command."""
+    for parameter in command.params:
+        yield from (option for option in parameter.opts + parameter.secondary_opts if option.startswith("--"))
 
 
 def commands(command: Any, *names: str) -> Iterator[str]:

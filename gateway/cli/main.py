@@ -16,7 +16,6 @@ from gateway.domain.errors import GatewayError
 app = typer.Typer(
     name="efcx-gateway",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # these tracebacks show local variables, which may be secrets
 )
 keys = typer.Typer(help="Manage the key ring, which encrypts enrolments and sessions.", no_args_is_help=True)
@@ -32,6 +31,18 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="Path to gateway.ya
 RingFile = Annotated[Path | None, typer.Argument(help="Key ring file. Default: the file named in the settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DEFAULT_CONFIG = Path("config/gateway.yaml")
+
+
+def _tenant_ids(ctx: typer.Context, incomplete: str) -> list[str]:
+    from gateway.cli.completion import tenants
+
+    return tenants(ctx, incomplete)
+
+
+def _event_names(incomplete: str) -> list[str]:
+    from gateway.cli.completion import events
+
+    return events(incomplete)
 
 
 def _say_version(wanted: bool) -> None:
@@ -87,7 +98,9 @@ def demo(
     port: Annotated[int, typer.Option(help="Port to listen on.", envvar="PORT")] = 8080,
     upstream: Annotated[str | None, typer.Option(help="URL of your own app, instead of the sample apps.")] = None,
     store: Annotated[str | None, typer.Option(help="Store URL, such as redis://127.0.0.1:6379/0.")] = None,
-    remote_upstream: Annotated[bool, typer.Option(help="Allow an --upstream on another machine.")] = False,
+    remote_upstream: Annotated[
+        bool, typer.Option("--remote-upstream", help="Allow an --upstream on another machine.")
+    ] = False,
 ) -> None:
     """Try the gateway on this machine with sample users, apps and an inbox."""
     from gateway.cli.demo import run
@@ -112,8 +125,8 @@ def keys_list(file: RingFile = None, config: Config = DEFAULT_CONFIG, as_json: A
 
 
 Username = Annotated[str, typer.Argument(help="User name or e-mail address in the tenant's realm.")]
-TenantId = Annotated[str, typer.Option(help="Tenant id.")]
-AnyTenant = Annotated[str, typer.Argument(metavar="TENANT", help="Tenant id.")]
+TenantId = Annotated[str, typer.Option(help="Tenant id.", autocompletion=_tenant_ids)]
+AnyTenant = Annotated[str, typer.Argument(metavar="TENANT", help="Tenant id.", autocompletion=_tenant_ids)]
 By = Annotated[str | None, typer.Option(help="Your name, for the audit log. Default: the system user.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
@@ -182,7 +195,7 @@ def user_restore(
 
 @user.command("import")
 def user_import(
-    tenant: Annotated[str, typer.Argument(help="Tenant id.")],
+    tenant: Annotated[str, typer.Argument(help="Tenant id.", autocompletion=_tenant_ids)],
     *,
     write: Annotated[bool, typer.Option("--apply", help="Write. Without it the command only reports.")] = False,
     config: Config = DEFAULT_CONFIG,
@@ -260,7 +273,7 @@ def tenant_check(tenant_id: AnyTenant, config: Config = DEFAULT_CONFIG, as_json:
 def explain(
     username: Username,
     *,
-    tenant_id: Annotated[str, typer.Option("--tenant", help="Tenant id.")] = "",
+    tenant_id: Annotated[str, typer.Option("--tenant", help="Tenant id.", autocompletion=_tenant_ids)] = "",
     host: Annotated[str, typer.Option(help="Host name that the browser asks for, in place of --tenant.")] = "",
     path: Annotated[str, typer.Option(help="Path that the browser asks for. Default: the tenant's home.")] = "",
     address: Annotated[str, typer.Option(help="Client address, for trust in browsers.")] = "",
@@ -288,9 +301,13 @@ def explain(
 @app.command()
 def audit(
     *,
-    tenant_id: Annotated[str, typer.Option("--tenant", help="Only events of this tenant.")] = "",
+    tenant_id: Annotated[
+        str, typer.Option("--tenant", help="Only events of this tenant.", autocompletion=_tenant_ids)
+    ] = "",
     username: Annotated[str, typer.Option("--user", help="Only events of this user name or user id.")] = "",
-    event: Annotated[list[str] | None, typer.Option(help="Only this event; may be repeated.")] = None,
+    event: Annotated[
+        list[str] | None, typer.Option(help="Only this event; may be repeated.", autocompletion=_event_names)
+    ] = None,
     reference: Annotated[str, typer.Option(help="Only events with the reference code that a page shows.")] = "",
     since: Annotated[str | None, typer.Option(help="Only events since: 30m, 2h, 1d, or 2026-11-28T09:30.")] = None,
     until: Annotated[str | None, typer.Option(help="Only events until; as --since. Times are in UTC.")] = None,
