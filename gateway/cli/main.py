@@ -270,6 +270,14 @@ def tenant_check(tenant_id: AnyTenant, config: Config = DEFAULT_CONFIG, as_json:
 
 
 @app.command()
+def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show the state of the serving gateway of this host on one screen. Exit code 1 if it is not ready."""
+    from gateway.cli.status import run
+
+    raise typer.Exit(run(config, as_json=as_json))
+
+
+@app.command()
 def explain(
     username: Username,
     *,

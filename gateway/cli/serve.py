@@ -38,9 +38,10 @@ from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
 from gateway.observe.seldom import Seldom
-from gateway.operations import enrolment_keys_check, key_ring_check, listener, user_requests
+from gateway.operations import enrolment_keys_check, key_ring_check, listener, status, user_requests
 from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
+from gateway.operations.status import SettingsState
 from gateway.otp_manager_server import OtpManagerServer
 from gateway.proxy.connection_limits import ConnectionLimits
 from gateway.proxy.handler import require_strict_parser
@@ -115,6 +116,7 @@ class Watcher:
 
     services: Services
     checks: RealmChecks
+    state: SettingsState
 
     def changed(self, old: Configuration, new: Configuration) -> None:
         """Called when the settings `new` have replaced `old`."""
@@ -132,6 +134,7 @@ class Watcher:
 
     def loaded(self, configuration: Configuration) -> None:
         """Called when settings are in force."""
+        self.state.loaded_at, self.state.rejected = self.services.clock.now(), ()
         self.services.audit.write(
             AuditEvent.CONFIGURATION_LOADED,
             tenant="*",
@@ -141,12 +144,14 @@ class Watcher:
 
     def restored(self) -> None:
         """Called when, after a rejection, the files have the settings in force again."""
+        self.state.rejected = ()
         fingerprint = self.services.configuration().fingerprint
         self.services.audit.write(AuditEvent.CONFIGURATION_RESTORED, tenant="*", fingerprint=fingerprint)
 
     def rejected(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         """Called when changed settings have errors; the old ones stay in force."""
         told = [str(diagnostic) for diagnostic in diagnostics[:20]]
+        self.state.rejected = tuple(told)
         self.services.audit.write(AuditEvent.CONFIGURATION_REJECTED, tenant="*", diagnostics=told)
 
 
@@ -181,7 +186,8 @@ async def serve(
         services = await stack.enter_async_context(open_services(live.current, ring, audit=audit, metrics=metrics))
         store = services.store
         checks = RealmChecks(services.token_endpoint, services.users, services.profiles, live.current)
-        watcher = Watcher(services, checks)
+        state = SettingsState(services.clock.now(), settings)
+        watcher = Watcher(services, checks, state)
         live.on_change, live.on_rejected, live.on_restored = watcher.changed, watcher.rejected, watcher.restored
         readiness = Readiness({"store": store.check, "keycloak": checks.check, "mail": services.mailer.check})
         ring_check = RingCheck(services, key_ring.beside(config))
@@ -197,7 +203,7 @@ async def serve(
             limits=limits,
         )
         stack.push_async_callback(public.cleanup)
-        operations = await listen(operations_app(services, readiness, files), settings.operations)
+        operations = await listen(operations_app(services, readiness, files, state), settings.operations)
         stack.push_async_callback(operations.cleanup)
         if settings.otp_manager_server:
             await stack.enter_async_context(otp_manager(services, settings.otp_manager_server, limits))
@@ -227,8 +233,10 @@ async def serve(
     log.info("stopped")
 
 
-def operations_app(services: Services, readiness: Readiness, files: SettingsFiles) -> web.Application:
-    """Health, metrics and the acts of the operator."""
+def operations_app(
+    services: Services, readiness: Readiness, files: SettingsFiles, state: SettingsState
+) -> web.Application:
+    """Health, metrics, status and the acts of the operator."""
     settings = services.configuration().gateway
     health = listener.build(
         readiness,
@@ -236,6 +244,7 @@ def operations_app(services: Services, readiness: Readiness, files: SettingsFile
         CONTENT_TYPE,
         token=lambda: services.configuration().gateway.operations_token,
     )
+    health.add_routes(status.routes(services, readiness, state))
     health.add_routes(api.operator_routes(services, files))
     if settings.store.in_memory:  # else the commands use the store itself
         health.add_routes(user_requests.routes(services, ACTS))

@@ -68,27 +68,34 @@ def act_of(
 
 async def ask(settings: GatewaySettings, act: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The result of an act at the serving gateway of this host; raises `errors.Misconfigured`."""
+    return await answer_of(settings, "POST", f"/users/{act}", arguments)
+
+
+async def answer_of(
+    settings: GatewaySettings, method: str, path: str, body: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The answer of the operations port of the serving gateway of this host; raises `errors.Misconfigured`."""
     host = settings.operations.host
     if settings.operations.everywhere:
         host = "::1" if host == "::" else "127.0.0.1"
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.operations.port}/users/{act}"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.operations.port}{path}"
     if not settings.operations_token:
-        raise Misconfigured("operations_token", "is not set; with memory:// this command needs it")
+        raise Misconfigured("operations_token", "is not set; this command asks the serving gateway, which requires it")
     headers = {hdrs.AUTHORIZATION: f"Bearer {settings.operations_token.value}"}
     try:
         async with (
             ClientSession(timeout=ClientTimeout(total=TIMEOUT)) as http,
-            http.post(url, json=arguments, headers=headers, allow_redirects=False) as answer,
+            http.request(method, url, json=body, headers=headers, allow_redirects=False) as answer,
         ):
-            body = await answer.json() if answer.content_type == "application/json" else {}
+            said = await answer.json() if answer.content_type == "application/json" else {}
     except (ClientError, TimeoutError, ValueError) as error:
-        why = f"no gateway answers ({type(error).__name__}); with memory:// it must be running"
+        why = f"no gateway answers ({type(error).__name__}); it must be running on this host"
         raise Misconfigured(url, why) from error
     if answer.status == 422:
-        raise Misconfigured(str(body.get("error")))
+        raise Misconfigured(str(said.get("error")))
     if answer.status != 200:
         raise Misconfigured(url, f"answered {answer.status}; is it this gateway, with the same operations_token?")
-    return dict(body)
+    return dict(said)
 
 
 def _is_local(request: web.Request) -> bool:

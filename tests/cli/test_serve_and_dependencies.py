@@ -17,6 +17,7 @@ from gateway.domain.channel import TlsSettings
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.operations import key_ring_check
 from gateway.operations.realm_checks import RealmChecks
+from gateway.operations.status import SettingsState
 from gateway.services import open_services
 from gateway.settings import key_ring
 from gateway.store.redis import RedisStore
@@ -231,7 +232,7 @@ async def test_a_reload_closes_connections_that_no_tenant_uses_any_longer(
         lambda: first, KeyRing((Key("00000000", bytes(KEY_BYTES), 0.0),)), clock=clock
     ) as services:
         checks = RealmChecks(services.token_endpoint, services.users, services.profiles, lambda: second)
-        watcher = Watcher(services, checks)
+        watcher = Watcher(services, checks, SettingsState(0.0, first.gateway))
         old, new = (of.tenants[0].keycloak for of in (first, second))
         async with services.keycloak_clients.asking(old, "a test") as of_old:
             given = of_old.grants

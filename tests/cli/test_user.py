@@ -53,7 +53,11 @@ class OperatorConsole:
 
     def run(self, *words: str, act: str = "code") -> subprocess.CompletedProcess[str]:
         """Runs `efcx-gateway user code …`, or another act, on the folder; it can read no entry."""
-        command = [sys.executable, "-m", "gateway", "user", act, *words, "--config", str(self.folder.write())]
+        return self.command("user", act, *words)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command on the folder; it can read no entry."""
+        command = [sys.executable, "-m", "gateway", *words, "--config", str(self.folder.write())]
         none = subprocess.DEVNULL
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=none)
 
@@ -213,6 +217,10 @@ async def test_with_memory_the_serving_gateway_carries_out_the_commands(console:
         assert (done.returncode, json.loads(done.stdout)["sessions"]) == (0, 0), done.stderr
         unknown = await asyncio.to_thread(console.run, "nobody", "--tenant", "one")
         assert refused(unknown).startswith("efcx-gateway: no user nobody in realm ")
+        told = await asyncio.to_thread(console.command, "explain", *name[:3], "--path", "/app", "--json")
+        assert json.loads(told.stdout)["route"] == "/app", told.stderr
+        state = await asyncio.to_thread(console.command, "status", "--json")
+        assert [one["id"] for one in json.loads(state.stdout)["tenants"]] == ["one"], state.stderr
         hidden = await asyncio.to_thread(console.run, "one", act="import")
         assert (hidden.returncode, "the realm hides the attribute is2FARegistered" in hidden.stderr) == (2, True)
     events = ("admin_code_issued", "user_unlocked", "enrolments_reset")
