@@ -27,6 +27,8 @@ from gateway.second_factor.requirement import contacts_of
 
 MAIL = "administrator"
 """The mail about a reset or a restore, `factors/email/administrator`."""
+CONTACT_MAIL = "contact-changed"
+"""The mail about another address or number in Keycloak."""
 log = structlog.get_logger(__name__)
 
 
@@ -78,6 +80,14 @@ class UserRecovery(AdministratorActs):
                 found.append(held)
                 left = tuple(one for one in left if one.rule.lock != held.limit.rule.lock)
         return tuple(found)
+
+    async def contact_changed(self, tenant_id: str, before: User, by: str, changed: list[str]) -> list[str]:
+        """Audit that an administrator changed a user's address or number; mail the user at those they had `before`."""
+        tenant = self._tenant(tenant_id)
+        reference = self._audit(AuditEvent.CONTACT_CHANGED, tenant, before, by, changed=changed)
+        copies = await self.services.enrolments.copies(tenant, before.id)
+        sets = [one for one in (copies.keycloak, copies.store) if one]
+        return await self._mailed(tenant, before, sets, EnrolmentSet(), reference, mail=CONTACT_MAIL)
 
     async def reset(self, tenant_id: str, username: str, by: str) -> dict[str, Any]:
         """Remove all factors, backup codes, trust, locks and the administrator's code; end all sessions and logins."""
@@ -150,12 +160,19 @@ class UserRecovery(AdministratorActs):
         return (rate_limits.all_of_user(tenant.policy, limits, tenant.id, user.id, apps), *passwords)
 
     async def _mailed(
-        self, tenant: Tenant, user: User, before: list[EnrolmentSet], after: EnrolmentSet, reference: str
+        self,
+        tenant: Tenant,
+        user: User,
+        before: list[EnrolmentSet],
+        after: EnrolmentSet,
+        reference: str,
+        *,
+        mail: str = MAIL,
     ) -> list[str]:
         """Mail the user at every verified address that they had `before`; returns the masked addresses."""
         mailed = []
         for address in addresses_of(contacts_of(user, tenant.phone_numbers), *before):
-            if await self._mail(tenant, user, address, after, reference):
+            if await self._mail(tenant, user, address, after, reference, mail=mail):
                 mailed.append(mask_address(address))
                 self.services.audit.write(
                     AuditEvent.ACCOUNT_CHANGE_MAILED,
@@ -163,12 +180,14 @@ class UserRecovery(AdministratorActs):
                     user_id=user.id,
                     username=user.username,
                     reference=reference,
-                    change=MAIL,
+                    change=mail,
                     to=mailed[-1],
                 )
         return mailed
 
-    async def _mail(self, tenant: Tenant, user: User, address: str, after: EnrolmentSet, reference: str) -> bool:
+    async def _mail(
+        self, tenant: Tenant, user: User, address: str, after: EnrolmentSet, reference: str, *, mail: str
+    ) -> bool:
         """Whether a relay took the mail. Codes have priority: without a spare slot of the channel none is sent."""
         services, configuration = self.services, self.services.configuration()
         method = tenant.policy.by_factor.get(EmailFactor.kind)
@@ -181,7 +200,7 @@ class UserRecovery(AdministratorActs):
         context = self.services.delivery(tenant, channel, reference)
         spoken = services.pages.languages.get(context.language)
         labels = ", ".join(table.label(one.factor, spoken) for one in after.enrolments)
-        sent = await services.email.announce(user, context, to=address, change=MAIL, factor_label=labels, address="")
+        sent = await services.email.announce(user, context, to=address, change=mail, factor_label=labels, address="")
         return isinstance(sent, Sent)
 
 

@@ -263,6 +263,32 @@ class UserProfiles:
             detail = "storing enrolments: the value read back is not the one written"
             raise errors.Unreachable(where(access), detail) from unanswered
 
+    async def set_contact(
+        self, access: KeycloakAccess, user_id: str, email: str, phone: str | None, *, verified: bool
+    ) -> bool:
+        """Set the e-mail address, and the number in the attribute of the access or `phone` None: leave it.
+
+        False if another user has the address. Raises as `write` does; call it under the same lock.
+        """
+        found = await self._get(access, user_id)
+        attributes = {name: list(values) for name, values in attributes_of(found).items()}
+        if phone is not None:
+            attributes[access.phone_attribute] = [phone] if phone else []
+        kept = {name: found[name] for name in KEPT_WITH_ATTRIBUTES if name in found}
+        body = {**kept, "email": email, "emailVerified": verified, "attributes": attributes}
+        try:
+            async with self._clients.administration(access, "storing an address") as admin:
+                await admin.a_update_user(user_path(user_id), body)
+        except Declined as no:
+            if no.status == 409:
+                return False
+            raise errors.Misconfigured(where(access), f"storing an address: {no.detail}") from no
+        now = await self._get(access, user_id)
+        if phone and attributes_of(now).get(access.phone_attribute) != (phone,):
+            detail = f"storing a number: Keycloak dropped the attribute {access.phone_attribute}; declare it"
+            raise errors.Misconfigured(where(access), detail)
+        return True
+
     async def sample(self, access: KeycloakAccess, most: int) -> tuple[str, ...]:
         """The sealed texts of the first `most` users of the realm, by user name. Raises as `Users` does.
 

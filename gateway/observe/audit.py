@@ -93,6 +93,9 @@ class AuditEvent(Enum):
     """An administrator issued a single-use code for a user; `by` is the issuer."""
     USER_SIGNED_OUT = "user_signed_out"
     """An administrator ended sessions of a user; `sessions` is their number, `by` the administrator."""
+    CONTACT_CHANGED = "contact_changed"
+    """An administrator changed the e-mail address or the mobile number of a user in Keycloak (`changed`); `by` is the
+    administrator."""
     ADMINISTRATION_DENIED = "administration_denied"
     """A user asked for an administration page or act without the right to it. Nothing was shown or changed."""
     BACKUP_CODES_SHOWN = "backup_codes_shown"

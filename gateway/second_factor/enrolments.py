@@ -20,7 +20,7 @@ begins the 14 days anew.
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -266,6 +266,10 @@ class Enrolments:
             raw = await self._store.get(_guard_key(tenant, user_id))
             await self._raise_guard(tenant, user_id, written.version, new, raw)
         return written
+
+    def alone(self, tenant: Tenant, user_id: str) -> AbstractAsyncContextManager[None]:
+        """The lock under which a user's profile is written: a write of other fields must not undo one of enrolments."""
+        return self._alone(tenant, user_id)
 
     async def in_grace_period(self, tenant: Tenant, account: Account) -> bool:
         """Whether this user's first factor needs no approval although they have no profile address."""

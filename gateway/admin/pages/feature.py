@@ -4,6 +4,9 @@ from aiohttp import web
 
 from gateway.admin.pages.access import Access
 from gateway.admin.pages.console import Console, Typed
+from gateway.admin.pages.contact import ContactPages
+from gateway.admin.pages.events import Events
+from gateway.admin.pages.progress import Progress
 from gateway.admin.pages.users import UserPages
 from gateway.administration.user_recovery import UserRecovery
 from gateway.services import Services
@@ -15,4 +18,10 @@ def routes(services: Services, endpoints: Endpoints, recovery: UserRecovery) -> 
     access = Access(services.users, services.clock)
     typed = services.records("admin-form", Typed)
     console = Console(endpoints, access, typed, services.clock, services.random)
-    return UserPages(services, recovery).routes(console)
+    events = Events(services)
+    return [
+        *UserPages(services, recovery, events).routes(console),
+        *ContactPages(services, recovery).routes(console),
+        *Progress(services).routes(console),
+        *events.routes(console),
+    ]

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway.admin.pages import views
 from gateway.admin.pages.console import AdminRequest, Console
+from gateway.admin.pages.events import Events
 from gateway.administration.user_recovery import UserRecovery
 from gateway.domain.errors import Misconfigured
 from gateway.domain.policy import Registration
@@ -34,6 +35,7 @@ class UserPages:
 
     services: Services
     recovery: UserRecovery
+    events: Events
 
     def routes(self, console: Console) -> list[web.RouteDef]:
         """The routes."""
@@ -63,7 +65,8 @@ class UserPages:
             return Reply(Failure(Problem.USER_GONE))
         done = request.own.http.query.get("done", "")
         page = await self._view(request, account)
-        return request.page("user", "users", user=page, done=done if done in DONE else "")
+        logins = await self.events.last_logins(request.own.tenant.id, account.user.id, request.own.http[LANGUAGE])
+        return request.page("user", "users", user=page, logins=logins, done=done if done in DONE else "")
 
     async def ask(self, request: AdminRequest) -> Reply:
         """The page that says what the act will do."""
