@@ -7,6 +7,7 @@ from aiohttp import web
 from gateway.account.handlers import Account
 from gateway.admin.api import feature as api
 from gateway.admin.pages import feature as admin_pages
+from gateway.admin.pages.users import THROUGH
 from gateway.admin.tenants import SettingsFiles
 from gateway.administration.user_recovery import UserRecovery
 from gateway.domain.tasks import running
@@ -48,7 +49,7 @@ def build(
             clock=services.clock,
             random=random,
         ).routes(endpoints),
-        *admin_pages.routes(services, endpoints, UserRecovery(services, "administration pages")),
+        *admin_pages.routes(services, endpoints, UserRecovery(services, THROUGH)),
         *LanguageChoice(pages.languages).routes(endpoints),
         *api.public_routes(services, settings),
         *pages.assets.routes(),

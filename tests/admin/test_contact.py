@@ -52,7 +52,7 @@ async def test_an_address_that_is_none_is_a_message_at_its_field_and_stores_noth
     assert admin_site.keycloak.admin.user(agent.id)["email"] == agent.email
 
 
-async def test_what_was_typed_is_kept_while_the_administrator_confirms_again(
+async def test_a_typed_address_is_kept_while_the_administrator_confirms_again(
     admin_site: Site, sara: Administrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "CONFIRMED_FOR", 60.0)

@@ -8,12 +8,12 @@ from gateway.admin.pages import views
 from gateway.admin.pages.console import AdminRequest, Console
 from gateway.admin.pages.events import Events
 from gateway.administration.user_recovery import UserRecovery
+from gateway.administration.user_report import UserReport
 from gateway.domain.errors import Misconfigured
 from gateway.domain.policy import Registration
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
-from gateway.observe.audit import AuditEvent
 from gateway.second_factor.enrolments import Copies
 from gateway.second_factor.factors import admin_code
 from gateway.services import Services
@@ -21,6 +21,8 @@ from gateway.web.endpoint import Failure, Redirect, Reply
 from gateway.web.request_context import LANGUAGE
 
 PAGE = 20
+THROUGH = "administration pages"
+"""What an administrator uses here, for the audit."""
 MOST_PAGES = 500
 USER = "{user:[0-9A-Za-z:._-]{1,64}}"
 ACTS = ("code", "unlock", "reset", "sign-out")
@@ -100,10 +102,7 @@ class UserPages:
                 case "reset":
                     await self.recovery.reset(tenant.id, user.username, request.by)
                 case _:
-                    ended = await self.services.sessions.end_all(tenant, user.id, reason="administrator")
-                    await self.services.users.end_sessions(tenant.keycloak, user.id)
-                    details = {"sessions": len(ended), "by": request.by}
-                    request.own.audit.write(AuditEvent.USER_SIGNED_OUT, user, **details)
+                    await UserReport(self.services, THROUGH).sign_out(tenant.id, user.username, request.by)
         except Misconfigured as error:
             return Reply(Failure(Problem.BAD_INPUT, cause=str(error)))
         return Reply(Redirect(f"{back}?done={act}"))
