@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.domain.errors import Misconfigured
 from gateway.domain.tenant import Tenant
-from gateway.domain.user import User
+from gateway.domain.user import Account, User
 from gateway.observe.audit import AuditEvent
 from gateway.services import Services
 from gateway.web.request_context import new_reference
@@ -25,6 +25,12 @@ class AdministratorActs:
             known = ", ".join(one.id for one in configuration.tenants)
             raise Misconfigured(f"no tenant {tenant_id}; configured tenants: {known}")
         return tenant
+
+    async def _account(self, tenant: Tenant, username: str) -> Account:
+        account = await self.services.users.find(tenant.keycloak, username)
+        if account is None:
+            raise Misconfigured(f"no user {username} in realm {tenant.keycloak.realm}")
+        return account
 
     def _audit(self, event: AuditEvent, tenant: Tenant, user: User, by: str, **details: Any) -> str:
         """Audits an act; returns its reference."""

@@ -145,10 +145,7 @@ class UserRecovery(AdministratorActs):
         return {"username": user.username, "source": taken, "factors": factors, "mailed": mailed}
 
     async def _user(self, tenant: Tenant, username: str) -> User:
-        account = await self.services.users.find(tenant.keycloak, username)
-        if account is None:
-            raise Misconfigured(f"no user {username} in realm {tenant.keycloak.realm}")
-        return account.user
+        return (await self._account(tenant, username)).user
 
     def _limits(self, tenant: Tenant, user: User) -> tuple[rate_limits.Group, ...]:
         """The limits of the user's codes, and of passwords for their names in browsers that are not known."""

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from gateway.cli import tables
 from gateway.cli.user import acts
+from gateway.domain.texts import visible
 
 LABELS = {
     "tenant": "tenant",
@@ -45,7 +46,7 @@ def run(config: Path, question: Mapping[str, str], *, as_json: bool) -> int:
     else:
         for name, label in LABELS.items():
             if text := _line(name, said):
-                typer.echo(f"{label + ':':<30}{text}")
+                typer.echo(f"{label + ':':<30}{visible(text)}")
     return int(_is_stopped(said))
 
 
@@ -76,7 +77,7 @@ def _line(name: str, said: Mapping[str, Any]) -> str:
         case "decision":
             return f"{value} (rule {said['rule']})" if value else ""
         case "locked_by":
-            return f"until {_time(said['locked_until'])} by {value}" if value else ""
+            return f"until {tables.utc(said['locked_until'])} by {value}" if value else ""
         case _ if isinstance(value, dict):
             return f"{value['decision']} (rule {value['rule']})"
     return str(value) if name in said else ""
@@ -85,7 +86,3 @@ def _line(name: str, said: Mapping[str, Any]) -> str:
 def _address(one: Mapping[str, Any]) -> str:
     words = [one["factor"], one.get("address", ""), "" if one.get("verified", True) else "(not verified)"]
     return " ".join(filter(None, words))
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

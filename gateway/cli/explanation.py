@@ -67,9 +67,7 @@ class Explanation(AdministratorActs):
         """
         tenant = self._of_host(host) if host else self._tenant(tenant_id)
         path, now = path or tenant.home, float(at) if at else self.services.clock.now()
-        account = await self.services.users.find(tenant.keycloak, username)
-        if account is None:
-            raise Misconfigured(f"no user {username} in realm {tenant.keycloak.realm}")
+        account = await self._account(tenant, username)
         found = self._route(tenant, path)
         said: dict[str, Any] = {"tenant": tenant.id, "active": tenant.active, "path": path, "username": username}
         said |= {"user_id": account.user.id, "username": account.user.username, **_account(account), **_route(found)}
@@ -170,7 +168,7 @@ class Explanation(AdministratorActs):
 
 
 ACTS: Mapping[str, type[AdministratorActs]] = MappingProxyType(
-    {**user_requests.ACTS, "explain": Explanation, "report": UserReport, "sign_out": UserReport}
+    {**user_requests.ACTS, "explain": Explanation, "report": UserReport, "sessions": UserReport, "sign_out": UserReport}
 )
 """The acts of the command line."""
 

@@ -212,7 +212,10 @@ def user_import(
 def user_show(
     username: Username, tenant: TenantId, config: Config = DEFAULT_CONFIG, by: By = None, as_json: AsJson = False
 ) -> None:
-    """Show account, sign-in methods, locks and sessions of a user. Exit code 1 if something stops them."""
+    """Show account, sign-in methods, locks and sessions of a user. Exit code 1 if something stops them.
+
+    Example: efcx-gateway user show anna --tenant expertflow
+    """
     from gateway.cli.user import show
 
     raise typer.Exit(show(config, tenant, username, as_json=as_json, by=by))
@@ -220,9 +223,17 @@ def user_show(
 
 @sessions.command("list")
 def sessions_list(
-    username: Username, tenant: TenantId, config: Config = DEFAULT_CONFIG, by: By = None, as_json: AsJson = False
+    username: Annotated[str, typer.Argument(help="User name or e-mail address. Default: all users.")] = "",
+    *,
+    tenant: TenantId,
+    config: Config = DEFAULT_CONFIG,
+    by: By = None,
+    as_json: AsJson = False,
 ) -> None:
-    """List the open sessions of a user, the newest first."""
+    """List the open sessions of a user, or of all users that Keycloak has, the newest first.
+
+    Example: efcx-gateway sessions list anna --tenant expertflow
+    """
     from gateway.cli.user import sessions
 
     raise typer.Exit(sessions(config, tenant, username, as_json=as_json, by=by))
@@ -239,7 +250,10 @@ def sessions_end(
     as_json: AsJson = False,
     yes: Yes = False,
 ) -> None:
-    """Sign a user out on all replicas, also at Keycloak."""
+    """Sign a user out on all replicas, also at Keycloak. Sign-in methods and locks stay.
+
+    Example: efcx-gateway sessions end anna --tenant expertflow
+    """
     from gateway.cli.user import sign_out
 
     raise typer.Exit(sign_out(config, tenant, username, session=session, as_json=as_json, by=by, yes=yes))

@@ -3,13 +3,13 @@
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from gateway.cli.settings import usable
+from gateway.cli.tables import utc
 from gateway.operations.user_requests import answer_of
 
 
@@ -31,7 +31,7 @@ def lines(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each line of the screen: its label and its text."""
     settings = said["settings"]
     up = _period(said["now"] - said["started_at"])
-    yield "gateway", f"{said['version']}, up {up}, since {_time(said['started_at'])}"
+    yield "gateway", f"{said['version']}, up {up}, since {utc(said['started_at'])}"
     state = "ready" if said["ready"] else "draining" if said["draining"] else "not ready"
     yield "state", typer.style(state, fg=typer.colors.GREEN if said["ready"] else typer.colors.RED, bold=True)
     for name, why in said["reasons"].items():
@@ -39,7 +39,7 @@ def lines(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, found in said["warnings"].items():
         for warning in found:
             yield "", typer.style(f"{name}: {warning}", fg=typer.colors.YELLOW)
-    yield "settings", f"loaded {_time(settings['loaded_at'])}, {settings['fingerprint']}"
+    yield "settings", f"loaded {utc(settings['loaded_at'])}, {settings['fingerprint']}"
     for fault in settings["rejected"]:
         yield "", typer.style(f"not in force: {fault}", fg=typer.colors.RED)
     if settings["waiting"]:
@@ -51,10 +51,6 @@ def lines(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         factors = ", ".join(tenant["second_factor"]) or "second factor off"
         uses = factors if tenant["active"] else "not active"
         yield "" if number else "tenants", f"{tenant['id']}  {tenant['url']}  {uses}"
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _period(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from ruamel.yaml import YAML
 
+from gateway.cli import tables
 from gateway.cli.check_config import as_data, counted
 from gateway.cli.settings import usable
 from gateway.domain.errors import Misconfigured
@@ -39,14 +40,10 @@ def list_tenants(config: Path, *, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps(tenants, indent=2, ensure_ascii=False))
         return 0
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("tenant", "address", "realm", "second factor", box=box.SIMPLE_HEAD)
-    for one in tenants:
-        table.add_row(str(one["id"]), "\n".join(_addresses(one)), str(one["realm"]), str(one["second_factor"]))
-    Console().print(table)
+    rows = [
+        (str(one["id"]), "\n".join(_addresses(one)), str(one["realm"]), str(one["second_factor"])) for one in tenants
+    ]
+    tables.table(("tenant", "address", "realm", "second factor"), rows)
     return 0
 
 

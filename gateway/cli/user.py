@@ -9,14 +9,15 @@ import getpass
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from gateway.cli import tables
 from gateway.cli.explanation import ACTS
 from gateway.domain.ports import SystemClock, SystemRandom
+from gateway.domain.texts import visible
 from gateway.observe import logs
 from gateway.operations import key_ring_check, user_requests
 from gateway.second_factor.factors import admin_code
@@ -82,7 +83,11 @@ def restore(config: Path, tenant: str, username: str, *, source: str, as_json: b
 def show(config: Path, tenant: str, username: str, *, as_json: bool, by: str | None) -> int:
     """Print what is known of one user; return the exit code, 1 if something stops them."""
     said = _act("report", config, tenant, username, by)
-    stopped = bool(said["finding"] or said["locks"] or said["required_actions"] or not said["enabled"])
+    locks = [f"until {tables.utc(one['until'])} by {one['setting']}" for one in said["locks"]]
+    if said["locked_by_keycloak"]:
+        until = said["locked_by_keycloak_until"]
+        locks.append(f"{f'until {tables.utc(until)} ' if until else ''}by Keycloak")
+    stopped = bool(said["finding"] or locks or said["required_actions"] or not said["enabled"])
     if as_json:
         typer.echo(json.dumps(said, indent=2, ensure_ascii=False))
         return int(stopped)
@@ -94,34 +99,51 @@ def show(config: Path, tenant: str, username: str, *, as_json: bool, by: str | N
         "methods": ", ".join(" ".join(one.values()) for one in said["factors"]) or "none",
         "backup codes": str(said["backup_codes"]),
         "enrolments": FINDINGS.get(said["finding"], said["finding"]),
-        "locked": "; ".join(f"until {_time(one['until'])} by {one['setting']}" for one in said["locks"]) or "no",
+        "locked": "; ".join(locks) or "no",
         "sessions": str(len(said["sessions"])),
     }
     for label, text in lines.items():
-        typer.echo(f"{label + ':':<15}{text}")
+        typer.echo(f"{label + ':':<15}{visible(text)}")
     return int(stopped)
 
 
 def sessions(config: Path, tenant: str, username: str, *, as_json: bool, by: str | None) -> int:
-    """Print the open sessions of one user, the newest first; return the exit code."""
-    said = _act("report", config, tenant, username, by)
-    found = said["sessions"][::-1]
+    """Print the open sessions of one user or of all users of a tenant, the newest first; return the exit code."""
+    if username:
+        found = _act("report", config, tenant, username, by)["sessions"]
+    else:
+        found = asyncio.run(_sessions_of(config, tenant, by or getpass.getuser()))
+    found = sorted(found, key=lambda one: one["began"], reverse=True)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return 0
     if not found:
-        typer.echo(f"{said['username']} has no open session")
+        typer.echo(f"{username} has no open session" if username else "no user has an open session")
         return 0
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("began (UTC)", "last used", "ends", "second factor", "id", box=box.SIMPLE_HEAD)
-    for one in found:
-        times = (_time(one[name]).removesuffix(" UTC") for name in ("began", "used", "ends"))
-        table.add_row(*times, "administrator's code" if one["assisted"] else one["second_factor"], one["id"])
-    Console().print(table)
+    columns = ("began (UTC)" if username else "user", "last used (UTC)", "second factor", "session")
+    rows = [
+        (
+            tables.minute(one["began"]) if username else one["username"],
+            tables.minute(one["used"]),
+            "admin's code" if one["assisted"] else one["second_factor"],
+            one["id"],
+        )
+        for one in found
+    ]
+    tables.table(columns, rows)
     return 0
+
+
+async def _sessions_of(config: Path, tenant: str, by: str) -> list[dict[str, Any]]:
+    """The sessions of every page of users."""
+    found: list[dict[str, Any]] = []
+    first: int | None = 0
+    async with acts(config) as carry_out:
+        while first is not None:
+            page = await carry_out("sessions", tenant_id=tenant, by=by, first=str(first))
+            found += page["sessions"]
+            first = page["next"]
+    return found
 
 
 def sign_out(
@@ -135,10 +157,6 @@ def sign_out(
     ended = f"{done['sessions']} session{'' if done['sessions'] == 1 else 's'}"
     typer.echo(json.dumps(done) if as_json else f"{done['username']} was signed out of {ended}")
     return 0
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _act(act: str, config: Path, tenant: str, username: str, by: str | None, **more: str) -> dict[str, Any]:

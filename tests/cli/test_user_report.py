@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -35,11 +36,16 @@ def data(console: OperatorConsole, *words: str) -> Any:
 
 def sign_in(console: OperatorConsole, count: int) -> None:
     """Opens sessions of the console's user, and one of another user."""
+    for number, user in ((count, User(console.user.id, console.user.username)), (1, User("other", "other"))):
+        open_sessions(console, number, user)
+
+
+def open_sessions(console: OperatorConsole, count: int, user: User) -> None:
+    """Opens sessions of a user."""
     loaded, ring = console.folder.load().configuration, key_ring.read(console.folder.path / "ring.key")
     assert loaded
     url, tenant = loaded.gateway.store.url.value, loaded.tenants[0]
-    for number, user in ((count, User(console.user.id, console.user.username)), (1, User("other", "other"))):
-        asyncio.run(cookies_of_new_sessions(number, tenant, ring, url, user))
+    asyncio.run(cookies_of_new_sessions(count, tenant, ring, url, user))
 
 
 def test_a_user_is_shown_with_methods_and_masked_addresses(console: OperatorConsole) -> None:
@@ -63,6 +69,43 @@ def test_the_sessions_of_a_user_are_listed_and_none_of_others(console: OperatorC
     found = data(console, "sessions", "list")
     assert [one["second_factor"] for one in found] == ["proved", "proved"]
     assert len(run(console, "sessions", "list").stdout.strip().splitlines()) >= 4
+
+
+def test_the_sessions_of_all_users_of_a_tenant_are_listed(console: OperatorConsole) -> None:
+    other = console.provider.server.admin.create_user()
+    sign_in(console, 1)
+    open_sessions(console, 1, User(other.id, other.username))
+    words = ("sessions", "list", "--tenant", "one", "--config", str(console.folder.write()))
+    found = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert {one["username"] for one in found} == {console.user.username, other.username}
+    lines = CliRunner().invoke(app, words).stdout.splitlines()
+    assert [one["id"] for one in found if not any(one["id"] in line for line in lines)] == []
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_page_of_a_tenant_with_more_users_names_the_next_page(
+    console: OperatorConsole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.provider.server.admin.create_user()
+    monkeypatch.setattr("gateway.administration.user_report.PAGE", 1)
+    sign_in(console, 2)
+    words = ("sessions", "list", "--tenant", "one", "--json", "--config", str(console.folder.write()))
+    assert len(json.loads(CliRunner().invoke(app, words).stdout)) == 2
+
+
+def test_a_lock_of_keycloak_is_shown(console: OperatorConsole) -> None:
+    users = console.provider.realms[console.provider.server.realm].users
+    (person,) = [one for one in users if one.id == console.user.id]
+    person.locked = True
+    done = run(console, "user", "show")
+    assert done.exit_code == 1
+    assert re.search("^locked: +by Keycloak$", done.stdout, re.MULTILINE)
+
+
+def test_a_name_does_not_act_on_the_terminal(console: OperatorConsole) -> None:
+    console.provider.server.admin.request("PUT", f"users/{console.user.id}", json={"firstName": "Anna\x1b[2J"})
+    shown = run(console, "user", "show").stdout
+    assert (r"Anna\x1b[2J" in shown, "\x1b" in shown) == (True, False)
 
 
 def test_a_user_without_a_session_is_answered_in_words(console: OperatorConsole) -> None:
