@@ -21,11 +21,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.charset import QP, Charset
 from email.header import Header
-from email.headerregistry import Address
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import compat32
 from email.utils import format_datetime, quote
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -87,6 +87,7 @@ _LEADING_DOT = re.compile(rb"(?m)^\.")
 SPECIAL_USE_DOMAIN_NAMES[:] = [name for name in SPECIAL_USE_DOMAIN_NAMES if name not in ("local", "test")]
 
 
+@lru_cache(maxsize=1_000)
 def one_address(typed: str, *, unqualified: bool = False) -> str | None:
     """`typed` as one address in the spelling used for sending (ASCII, lower-case domain), or None.
 
@@ -111,7 +112,7 @@ def one_address(typed: str, *, unqualified: bool = False) -> str | None:
 class Message:
     """One mail to one recipient. `text` and `html` have the same content; both may contain a code and are not printed.
 
-    Raises `ValueError` if `to` is not exactly one address, or if the subject is too long or has several lines.
+    Raises `ValueError` if `to` is not exactly one address, if the subject is too long, or if a field has several lines.
     """
 
     to: str = field(repr=False)
@@ -126,6 +127,8 @@ class Message:
             raise ValueError("a mail needs exactly one recipient")
         if len(self.subject) > MAX_SUBJECT or any(unicodedata.category(c) in ("Cc", "Cs") for c in self.subject):
             raise ValueError("a subject is one line of at most 200 characters")
+        if not f"{self.language}{self.reference}".isprintable():
+            raise ValueError("language and reference are parts of one line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,17 +276,22 @@ def compose(message: Message, *, sender: str, sender_name: str, now: float, uniq
     `unique` makes the Message-ID unique. `Auto-Submitted` (RFC 3834) prevents automatic replies; Exchange uses its own
     header for that.
     """
-    mail = MIMEMultipart("alternative", policy=_LINES_OF_SMTP)
-    mail["To"] = Address(addr_spec=message.to).addr_spec
-    mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
-    mail["Message-ID"] = f"<{message.reference or 'gateway'}.{unique}@{sender.rpartition('@')[2]}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail["X-Auto-Response-Suppress"] = "All"
-    mail["Content-Language"] = message.language
+    head = (
+        _from(sender_name, sender),
+        _subject(message.subject),
+        f"To: {message.to}",
+        f"Date: {format_datetime(datetime.fromtimestamp(now, UTC))}",
+        f"Message-ID: <{message.reference or 'gateway'}.{unique}@{sender.rpartition('@')[2]}>",
+        "Auto-Submitted: auto-generated",
+        "X-Auto-Response-Suppress: All",
+        f"Content-Language: {message.language}",
+    )
+    # Without a boundary of ours the library searches the parts for its own. "=_" is never in quoted-printable text.
+    mail = MIMEMultipart("alternative", boundary=f"=_{unique}", policy=_LINES_OF_SMTP)
     for text, subtype in ((message.text, "plain"), (message.html, "html")):
         whole = f"{text.removesuffix(LF)}{LF}"
         mail.attach(MIMEText(whole, subtype, _ASCII, policy=_LINES_OF_SMTP))  # type: ignore[arg-type]  # not only a name
-    return f"{_from(sender_name, sender)}\r\n{_subject(message.subject)}\r\n".encode("ascii") + mail.as_bytes()
+    return f"{CRLF.join(head)}{CRLF}".encode("ascii") + mail.as_bytes()
 
 
 # A `policy.SMTP` takes three times as long: it parses every field. It also loses blanks between encoded words, and the

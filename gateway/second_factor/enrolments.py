@@ -133,7 +133,7 @@ class Enrolments:
 
         That is the next version. When the write fails nothing is lost, and the next login tries again.
         """
-        found, sealed = await self._read(tenant, user_id, account)
+        found, sealed = await self._read(tenant, user_id, account, at_login=True)
         if isinstance(found, Tampered) or sealed is None or self._sets.uses_newest(sealed):
             return found
 
@@ -280,29 +280,31 @@ class Enrolments:
         return now < max(begun, account.created_at or 0.0) + GRACE_PERIOD
 
     async def _read(
-        self, tenant: Tenant, user_id: str, account: Account | None = None
+        self, tenant: Tenant, user_id: str, account: Account | None = None, *, at_login: bool = False
     ) -> tuple[EnrolmentSet | Tampered, str | None]:
-        """The enrolments, and the sealed text."""
+        """The enrolments, and the sealed text. A login renews the life of the guard."""
         # The guard first: it is raised after the profile is written, so a profile read later is never older honestly.
         raw = await self._store.get(_guard_key(tenant, user_id))
         if account is None:
-            return await self._judged(tenant, user_id, raw, await self._profile.read(tenant.keycloak, user_id))
-        found = await self._judged(tenant, user_id, raw, sealed_in(account.attributes))
+            sealed = await self._profile.read(tenant.keycloak, user_id)
+            return await self._judged(tenant, user_id, raw, sealed, renew=at_login)
+        found = await self._judged(tenant, user_id, raw, sealed_in(account.attributes), renew=at_login)
         if isinstance(found[0], Tampered):  # or another request wrote after this account was read: the profile tells
-            return await self._read(tenant, user_id)
+            return await self._read(tenant, user_id, at_login=at_login)
         return found
 
     async def _judged(
-        self, tenant: Tenant, user_id: str, raw: bytes | None, sealed: str | None
+        self, tenant: Tenant, user_id: str, raw: bytes | None, sealed: str | None, *, renew: bool
     ) -> tuple[EnrolmentSet | Tampered, str | None]:
-        """`sealed`, checked against the guard in `raw`; the guard follows a newer set."""
+        """`sealed`, checked against the guard in `raw`; the guard follows a newer set, and with `renew` lives on."""
         guard = self._guard(tenant, user_id, raw)
         found = self._accepted(tenant, user_id, guard, sealed)
         if isinstance(found, Tampered) or sealed is None:
             return found, sealed
         if guard is None:
             self._audit.write(AuditEvent.ENROLMENT_UNGUARDED, tenant=tenant.id, user_id=user_id)
-        await self._raise_guard(tenant, user_id, found.version, sealed, raw)
+        if renew or not isinstance(guard, Guard) or guard.version < found.version:
+            await self._raise_guard(tenant, user_id, found.version, sealed, raw)
         return found, sealed
 
     def _accepted(

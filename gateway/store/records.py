@@ -5,6 +5,7 @@ absent, has expired by the injected clock, does not open, or has an unknown sche
 the record's name only.
 
 A change is a compare-and-swap loop: on a write conflict, the record is read again and the same change applied again.
+It begins with the bytes that this process read or wrote last. If the store has others, nothing is written over them.
 """
 
 import asyncio
@@ -33,6 +34,8 @@ TRIES = 50
 PAUSE, LONGEST_PAUSE = 0.001, 0.05
 """Upper limit of the random pause between two attempts, in seconds: its growth per attempt, and its maximum. Without a
 pause, a replica nearer to the store would always win."""
+LAST = 200
+"""Records of which a process remembers the sealed bytes that it read or wrote last."""
 MARGIN = 60.0
 """Seconds for which the store keeps a record beyond its expiry."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII)
@@ -85,6 +88,7 @@ class Records(Generic[T]):
         self._turns = LocalLocks()
         self._most = most
         self._asked: OrderedDict[str, tuple[bytes, _Envelope[T]]] = OrderedDict()
+        self._last: OrderedDict[str, bytes] = OrderedDict()
 
     @cached_property
     def _envelope(self) -> type[_Envelope[T]]:
@@ -94,8 +98,12 @@ class Records(Generic[T]):
     async def read(self, tenant: str, key: str | RecordKey) -> T | None:
         """The value, or None."""
         place, context = self._place(tenant, key)
-        found = self._opened(context, await self._store.get(place))
-        return found.value if found else None
+        sealed = await self._store.get(place)
+        found = self._opened(context, sealed)
+        if sealed is None or found is None:
+            return None
+        self._saw(place, sealed)
+        return found.value
 
     def ask(self, tenant: str, key: str | RecordKey, found: Callable[[T | None], None]) -> None:
         """Call `found` with the value, later: None if there is none, or if the store does not respond (`Store.ask`)."""
@@ -113,6 +121,7 @@ class Records(Generic[T]):
         sealed, ttl = self._sealed(context, value, expires_at)
         for _ in range(TRIES):
             if await self._store.add(place, sealed, ttl):
+                self._saw(place, sealed)
                 return True
             there = await self._store.get(place)
             if self._opened(context, there):
@@ -139,15 +148,18 @@ class Records(Generic[T]):
         place, context = self._place(tenant, key)
         async with self._turns.turn(place):
             for tried in range(TRIES):
-                sealed = await self._store.get(place)
+                last = self._last.pop(place, None)
+                sealed = last or await self._store.get(place)
                 old = self._opened(context, sealed)
-                if sealed is None or old is None:
-                    return None
-                answer = change(old.value)
-                if answer is None or answer is old.value:
-                    return answer
+                answer = change(old.value) if old else None
+                if sealed is None or old is None or answer is None or answer is old.value:
+                    if last:  # nothing is to be written over it, but it may no longer be the current value
+                        continue
+                    return old.value if old and answer is not None else None
                 new = answer if isinstance(answer, Changed) else Changed(answer, old.expires_at)
-                if await self._store.swap(place, sealed, *self._sealed(context, new.value, new.expires_at)):
+                resealed, ttl = self._sealed(context, new.value, new.expires_at)
+                if await self._store.swap(place, sealed, resealed, ttl):
+                    self._saw(place, resealed)
                     return new.value
                 await asyncio.sleep(random.uniform(0, min(tried * PAUSE, LONGEST_PAUSE)))  # noqa: S311 - no secret
         raise self._conflict()
@@ -155,6 +167,12 @@ class Records(Generic[T]):
     async def remove(self, tenant: str, key: str | RecordKey) -> bool:
         """Remove the record; whether there was one."""
         return await self._store.delete(self._place(tenant, key)[0])
+
+    def _saw(self, place: str, sealed: bytes) -> None:
+        """Remember what the store has at `place`, for the next `change`: it reads only if that is no longer so."""
+        self._last[place] = sealed
+        if len(self._last) > LAST:
+            self._last.popitem(last=False)
 
     def _place(self, tenant: str, key: str | RecordKey) -> tuple[str, str]:
         """The record's key in the store, and the context for which its value is sealed."""

@@ -126,11 +126,7 @@ class RedisStore:
             await self._send("DEL", *self._keys(rules))
 
     async def append(self, key: str, value: bytes, keep: int, ttl: float) -> None:
-        async with self._client.pipeline(transaction=True) as pipeline:
-            pipeline.rpush(self._prefix + key, value)
-            pipeline.ltrim(self._prefix + key, -keep, -1)
-            pipeline.pexpire(self._prefix + key, _milliseconds(ttl))
-            await self._call(pipeline.execute())
+        await self._run(scripts.APPEND, [self._prefix + key], value, keep, _milliseconds(ttl))
 
     async def last(self, key: str, count: int) -> list[bytes]:
         if count <= 0:
@@ -146,7 +142,7 @@ class RedisStore:
         await self.set(key, value, 10)
         if await self.get(key) != value:
             raise errors.Unreachable("store", f"{self._address} did not return the value that was just written")
-        # A user of the store may lack the right to one of these alone: scripts, transactions, messages.
+        # A user of the store may lack the right to one of these alone: scripts, messages.
         await self.swap(key, value, value, 10)
         await self.append(f"{key}:list", value, 1, 10)
         await self.publish("check", b"")

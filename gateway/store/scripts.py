@@ -16,6 +16,12 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 
+APPEND = """
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('LTRIM', KEYS[1], -ARGV[2], -1)
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+"""
+
 _WORDS = """
 local now, margin = tonumber(ARGV[1]), tonumber(ARGV[2])
 local function text(number) return string.format('%.17g', number) end

@@ -336,9 +336,10 @@ async def test_the_version_guard_of_a_user_who_signs_in_once_a_year_never_expire
     await harness.enrol("u1", EMAIL)
     for _ in range(3):
         harness.clock.advance(399 * 86400)
-        await harness.enrolments.read(TENANT, "u1")
+        await harness.enrolments.read_at_login(TENANT, "u1")
     harness.profile.values["u1"] = old
     assert await harness.enrolments.read(TENANT, "u1") == Tampered("older")
+    assert not harness.unguarded
 
 
 async def test_a_login_that_saw_an_older_version_writes_nothing(harness: Bench) -> None:

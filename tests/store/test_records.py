@@ -182,6 +182,43 @@ async def test_100_parallel_changes_on_two_replicas_are_all_applied(
     assert await one.read("t", "k") == Thing(100)
 
 
+@pytest.mark.parametrize("seen", ["add", "read", "change"])
+async def test_a_change_of_bytes_that_the_process_saw_last_reads_nothing(
+    sealer: Sealer, clock: FakeClock, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore(clock)
+    things = make(store, sealer, clock)
+    if seen == "read":
+        await make(store, sealer, clock).add("t", "k", Thing(1), START + 60)
+        await things.read("t", "k")
+    else:
+        await things.add("t", "k", Thing(1), START + 60)
+    if seen == "change":
+        await things.change("t", "k", lambda now: replace(now, names=frozenset({"changed"})))
+    monkeypatch.setattr(store, "get", None)
+    changed = await things.change("t", "k", plus)
+    assert changed is not None
+    assert changed.count == 2
+
+
+async def test_a_change_is_applied_to_what_another_replica_wrote_since(
+    shared: Store, sealer: Sealer, clock: FakeClock
+) -> None:
+    here, there = make(shared, sealer, clock), make(shared, sealer, clock)
+    await here.add("t", "k", Thing(1), START + 60)
+    await there.change("t", "k", plus)
+    assert await here.change("t", "k", plus) == Thing(3)
+
+
+async def test_a_change_that_writes_nothing_returns_what_another_replica_wrote_since(
+    shared: Store, sealer: Sealer, clock: FakeClock
+) -> None:
+    here, there = make(shared, sealer, clock), make(shared, sealer, clock)
+    await here.add("t", "k", Thing(1), START + 60)
+    await there.change("t", "k", plus)
+    assert await here.change("t", "k", lambda now: now) == Thing(2)
+
+
 async def test_a_change_that_is_always_overtaken_raises_a_conflict(sealer: Sealer, clock: FakeClock) -> None:
     store = MemoryStore(clock)
     things = make(store, sealer, clock)

@@ -82,7 +82,6 @@ async def test_the_check_leaves_no_permanent_key(store: RedisStore, raw: Redis) 
     ("missing", "reason"),
     [
         ("-@scripting", "evalsha"),
-        ("-@transaction", "multi"),
         ("-publish", "publish"),
         ("-set", "'set'"),
         ("-get", "'get'"),
