@@ -4,6 +4,7 @@ This is the only place where an exception becomes a response. Each problem is a 
 accepts, and carries a short reference code. The log line with the same code has the true cause, the answer never has.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from gateway.web import security_headers
 from gateway.web.pages import Pages
 from gateway.web.request_context import CHECKED, REFERENCE, REQUEST_ID, TENANT, language_of, wants_json
 
+API = "api/"
+"""The path of the API below the prefix of our own pages."""
+PROBLEM_TYPE = "application/problem+json"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = structlog.get_logger("web.failures")
@@ -64,6 +68,14 @@ class ErrorResponses:
             _log_failure(request, failure, **facts)
         else:
             _log.info("problem", **facts, **_of_request(request))
+        if self._is_of_api(request):
+            details = {"title": view.title, "status": answered, "code": problem.value, "reference": reference}
+            return web.Response(
+                text=json.dumps({"type": "about:blank", **details}),
+                status=answered,
+                content_type=PROBLEM_TYPE,
+                headers={**own, **(headers or {})},
+            )
         if not as_json and not wants_json(request):
             try:
                 context = {"problem": view, "app": (extra or {}).get("app", "")}
@@ -76,6 +88,10 @@ class ErrorResponses:
         return web.json_response(
             body, status=answered, headers={**own, "Content-Language": language.code, **(headers or {})}
         )
+
+    def _is_of_api(self, request: web.Request) -> bool:
+        """Whether a program sent it, which reads problem details (RFC 9457) only."""
+        return request.rel_url.raw_path.startswith(f"{self.pages.prefix}{API}")
 
     def of_error(self, request: web.Request, error: BaseException) -> web.StreamResponse:
         """Answer what a handler raised, and log its cause."""

@@ -24,11 +24,11 @@ from gateway.domain.ports import Random
 from gateway.observe.audit import Audit, AuditEvent, RequestAudit
 from gateway.settings.source.diagnostics import written
 from gateway.web import security_headers
+from gateway.web.error_responses import API, PROBLEM_TYPE
 from gateway.web.forms import InvalidForm, read_body
 from gateway.web.request_context import CLIENT_ADDRESS, REFERENCE, REQUEST_ID, TENANT, new_reference
 
 MAX_BODY = 256 * 1024
-PROBLEM_TYPE = "application/problem+json"
 _LONGEST_ETAG = 100
 _log = structlog.get_logger("web.failures")
 
@@ -46,7 +46,7 @@ class Api:
 
     def routes(self) -> list[web.RouteDef]:
         """All routes below `/-/api/`, so that every answer there is of one form."""
-        base, paths = f"{self.prefix}api/", dict.fromkeys(operation.path for operation in self.operations)
+        base, paths = f"{self.prefix}{API}", dict.fromkeys(operation.path for operation in self.operations)
         return [
             web.route(hdrs.METH_ANY, f"{base}openapi.json", self._handler(self._describe)),
             *(web.route(hdrs.METH_ANY, f"{base}v1{path}", self._handler(self._of_path(path))) for path in paths),

@@ -138,7 +138,7 @@ def _problem() -> dict[str, Any]:
             "type": text,
             "title": text,
             "status": {"type": "integer"},
-            "code": {"type": "string", "enum": [reason.value for reason in Reason]},
+            "code": text,
             "reference": text,
             "detail": text,
             "errors": {"type": "array", "items": fault},
