@@ -75,8 +75,8 @@ class ServiceAccounts:
         except TokenRefused as refused:
             cause = f"{bearer}: {refused.detail}"
             return Denial(Reason.FORBIDDEN, "The token is not one of a listed client for this API.", cause=cause)
-        roles = await self.users.realm_roles(tenant.keycloak, account.id)
-        if roles.isdisjoint(api.roles):
+        authority = await self.users.authority(tenant.keycloak, account.id)
+        if authority is None or authority.roles.isdisjoint(api.roles):
             cause = f"client {account.client} has none of the roles {', '.join(sorted(api.roles))}"
             return Denial(Reason.FORBIDDEN, "The service account lacks the role for this API.", cause=cause)
         return Caller(f"client {account.client}", tenant.id)

@@ -96,7 +96,8 @@ class Explanation(AdministratorActs):
         allow = route.allow
         if allow is EVERYONE:
             return {"app": "allowed", "app_rule": "every user of the tenant"}
-        roles = await self.services.users.realm_roles(tenant.keycloak, account.user.id)
+        authority = await self.services.users.authority(tenant.keycloak, account.user.id)
+        roles = authority.roles if authority else frozenset[str]()
         if _session(tenant, account, tuple(sorted(roles))).may_use(route):
             return {"app": "allowed", "app_rule": f"realm role {', '.join(sorted(roles & allow.roles))}"}
         others = sorted({*(role for role in allow.roles if ":" in role), *allow.groups})

@@ -91,17 +91,6 @@ class Users:
         found = await self._only(access, username)
         return await self.account(access, str(found["id"])) if found else None
 
-    async def realm_roles(self, access: KeycloakAccess, user_id: str) -> frozenset[str]:
-        """The realm roles that the user has now, by groups and composite roles too; none if there is no such user."""
-        try:
-            async with self._clients.administration(access, "reading the roles of a user") as admin:
-                roles = await admin.a_get_composite_realm_roles_of_user(user_path(user_id))
-        except Declined as no:
-            if no.status == 404:
-                return frozenset()
-            raise
-        return frozenset(str(role.get("name")) for role in roles)
-
     async def with_attribute(
         self, access: KeycloakAccess, name: str, value: str, first: int, most: int
     ) -> tuple[Account, ...]:

@@ -3,9 +3,11 @@
 from aiohttp import web
 
 from gateway.admin import callers
+from gateway.admin.api.audit_operations import AuditOperations
 from gateway.admin.api.frame import Api
 from gateway.admin.api.operations import Operation
 from gateway.admin.api.tenant_operations import TenantOperations
+from gateway.admin.api.user_operations import UserOperations
 from gateway.admin.callers import Caller, ServiceAccounts
 from gateway.admin.denials import Denial
 from gateway.admin.tenants import SettingsFiles, Tenants
@@ -33,13 +35,17 @@ def operator_routes(services: Services, settings: SettingsFiles | None) -> list[
     return _api(services, settings, caller_of).routes()
 
 
-def _operations(services: Services, settings: SettingsFiles | None) -> tuple[Operation, ...]:
-    return TenantOperations(Tenants(services.configuration, services.lock, settings)).all()
+def operations(services: Services, settings: SettingsFiles | None) -> tuple[Operation, ...]:
+    return (
+        *TenantOperations(Tenants(services.configuration, services.lock, settings)).all(),
+        *UserOperations(services).all(),
+        *AuditOperations(services).all(),
+    )
 
 
 def _api(services: Services, settings: SettingsFiles | None, caller_of: callers.CallerOf) -> Api:
     return Api(
-        operations=_operations(services, settings),
+        operations=operations(services, settings),
         prefix=services.configuration().gateway.prefix,
         caller_of=caller_of,
         configuration=services.configuration,

@@ -5,6 +5,7 @@ of the host's tenant. On the operations port the caller is the operator. Cookies
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,8 @@ from gateway.web.request_context import CLIENT_ADDRESS, REFERENCE, REQUEST_ID, T
 
 MAX_BODY = 256 * 1024
 _LONGEST_ETAG = 100
+_NAME = re.compile("[0-9A-Za-z][0-9A-Za-z:._-]{0,99}")
+"""An id in a path."""
 _log = structlog.get_logger("web.failures")
 
 
@@ -82,6 +85,8 @@ class Api:
         return answer
 
     async def _carry_out(self, operation: Operation, request: web.Request, audit: RequestAudit) -> Result | Denial:
+        if any(not _NAME.fullmatch(value) for value in request.match_info.values()):
+            return Denial(Reason.NOT_FOUND)
         caller, tenant_id = await self.caller_of(request), request.match_info.get("tenantId", "")
         if isinstance(caller, Denial):
             if caller.reason is Reason.FORBIDDEN:

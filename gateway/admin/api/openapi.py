@@ -23,7 +23,7 @@ _ALWAYS = (
     Reason.UNAVAILABLE,
 )
 _WITH_BODY = (Reason.TOO_LARGE, Reason.UNSUPPORTED_TYPE)
-_PATTERNS = {"tenantId": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"}
+_ID = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 
 def document(operations: Iterable[Operation], prefix: str) -> dict[str, Any]:
@@ -71,15 +71,8 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
-    return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string", **({"pattern": _PATTERNS[name]} if name in _PATTERNS else {})},
-        }
-        for name in names
-    ]
+    schema = {"type": "string", "pattern": _ID}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
 
 
 def _query_parameters(operation: Operation, schemas: dict[str, Any]) -> list[dict[str, Any]]:

@@ -247,11 +247,9 @@ class Administration:
         return web.json_response([_role(realm, name) for name in user.roles])
 
     async def effective_roles(self, request: web.Request) -> web.Response:
-        """The realm roles of a user, or of the service account of a client."""
-        realm, user_id = self._realm(request, READ), request.match_info["user"]
-        client = next((one for one in realm.clients if realm.service_account(one) == user_id), None)
-        roles = client.roles if client else self._user(request, READ)[1].roles
-        return web.json_response([_role(realm, name) for name in roles])
+        """The user's realm roles: the stand-in has no composite ones."""
+        realm, user = self._user(request, READ)
+        return web.json_response([_role(realm, name) for name in user.roles])
 
     async def groups_of(self, request: web.Request) -> web.Response:
         """The user's groups."""

@@ -217,8 +217,13 @@ class Realm:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.name}/service-account-{client.client_id.lower()}"))
 
     def user(self, user_id: str) -> StandInUser | None:
-        """The user with this id."""
-        return next((one for one in self.users if one.id == user_id), None)
+        """The user with this id, who may be the service account of a client."""
+        accounts = (
+            StandInUser(f"service-account-{one.client_id.lower()}", "", roles=one.roles, id=user_id)
+            for one in self.clients
+            if self.service_account(one) == user_id
+        )
+        return next((one for one in self.users if one.id == user_id), None) or next(accounts, None)
 
     def named(self, name: str) -> StandInUser | None:
         """The user that signs in with this name or address, whatever its case."""
