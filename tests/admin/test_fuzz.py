@@ -25,7 +25,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = int(os.environ.get("EXAMPLES") or 4)
+EXAMPLES = int(os.environ.get("EXAMPLES") or 2)
 
 
 def fuzz(base: str, token: str, description: dict[str, Any]) -> set[int]:
