@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from gateway.admin.api.operations import Authority, Call, Operation, Result
 from gateway.admin.denials import Denial, Reason
 from gateway.administration.user_recovery import UserRecovery
-from gateway.administration.user_sessions import UserSessions
+from gateway.administration.user_report import UserReport
 from gateway.domain.errors import Misconfigured
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
@@ -251,24 +251,24 @@ class UserOperations:
         """The open sessions."""
         return _result(SessionList(await self._sessions(tenant, account.user.id)))
 
-    async def end_all(self, call: Call, tenant: Tenant, account: Account) -> Result:
+    async def end_all(self, call: Call, tenant: Tenant, account: Account) -> Result | Denial:
         """No session any more."""
-        ended = await self._user_sessions.end_all(tenant, account.user, call.caller.name)
-        return _result(SessionsEnded(ended))
+        done = await _possible(self._report.sign_out(tenant.id, account.user.username, call.caller.name))
+        return done if isinstance(done, Denial) else _result(SessionsEnded(done["sessions"]))
 
     async def end(self, call: Call, tenant: Tenant, account: Account) -> Result | Denial:
         """One session less."""
-        session_id = call.parameters["sessionId"]
-        ended = await self._user_sessions.end(tenant, account.user, session_id, call.caller.name)
-        return Result(None) if ended else Denial(Reason.NOT_FOUND, "The user has no such session.")
+        session, by = call.parameters["sessionId"], call.caller.name
+        done = await _possible(self._report.sign_out(tenant.id, account.user.username, by, session))
+        return Denial(Reason.NOT_FOUND, done.detail) if isinstance(done, Denial) else Result(None)
 
     @property
     def _recovery(self) -> UserRecovery:
         return UserRecovery(self.services, THROUGH)
 
     @property
-    def _user_sessions(self) -> UserSessions:
-        return UserSessions(self.services, THROUGH)
+    def _report(self) -> UserReport:
+        return UserReport(self.services, THROUGH)
 
     async def _sessions(self, tenant: Tenant, user_id: str) -> tuple[SessionState, ...]:
         return tuple(_session(one) for one in await self.services.sessions.of_user(tenant, user_id))
