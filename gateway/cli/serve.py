@@ -42,7 +42,6 @@ from gateway.operations import enrolment_keys_check, key_ring_check, listener, s
 from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
 from gateway.operations.status import SettingsState
-from gateway.otp_manager_server import OtpManagerServer
 from gateway.proxy.connection_limits import ConnectionLimits
 from gateway.proxy.handler import require_strict_parser
 from gateway.services import Services, open_services
@@ -289,6 +288,8 @@ async def otp_manager(
     services: Services, settings: OtpManagerSettings, limits: ConnectionLimits
 ) -> AsyncIterator[None]:
     """Answer as EFCX's otp-manager, on a listener of its own."""
+    from gateway.otp_manager_server import OtpManagerServer
+
     runner = await listen(OtpManagerServer(services, settings).application(), settings.listen, limits=limits)
     log.info("otp_manager_listens", listen=url_of(runner))
     try:

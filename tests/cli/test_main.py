@@ -125,7 +125,7 @@ def test_the_help_option_imports_no_command() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize("library", ["redis", "keycloak", "babel.messages"])
+@pytest.mark.parametrize("library", ["redis", "keycloak", "babel.messages", "httpx2", "gateway.otp_manager_server"])
 def test_serve_imports_a_large_library_only_where_the_settings_need_it(library: str) -> None:
     code = f"import sys, gateway.cli.serve; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
