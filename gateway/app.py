@@ -33,9 +33,12 @@ def build(
     """
     random, sessions, pages = services.random, services.sessions, services.pages
     errors, audit, pool = services.error_responses, services.audit, UpstreamPool()
-    endpoints = Endpoints(services.configuration().gateway.prefix, errors, pages, sessions, services.csrf, audit)
+    endpoints = Endpoints(
+        services.configuration().gateway.prefix, errors, pages, sessions, services.csrf, audit, random
+    )
     features = (
         *login.build(services).routes(endpoints),
+        *login.handover(services).routes(endpoints),
         *Logout(sessions, random).routes(endpoints),
         *BackChannelLogout(
             sessions, LogoutTokens(services.keycloak_clients), services.single_use, services.clock

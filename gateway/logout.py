@@ -37,7 +37,10 @@ class Logout:
 
     def routes(self, endpoints: Endpoints) -> list[web.RouteDef]:
         """The routes that `app` mounts."""
-        return [endpoints.get("logout", self.ask), endpoints.post("logout", self.leave, act=LOGOUT)]
+        return [
+            endpoints.get("logout", self.ask, on_app_hosts=True),
+            endpoints.post("logout", self.leave, act=LOGOUT, on_app_hosts=True),
+        ]
 
     async def ask(self, request: OwnRequest) -> Reply:
         """A page with a button: a link or picture on another site signs no user out."""
@@ -92,7 +95,7 @@ class BackChannelLogout:
 
     def routes(self, endpoints: Endpoints) -> list[web.RouteDef]:
         """The route that `app` mounts."""
-        return [endpoints.post("oidc/backchannel-logout", self.end, by_server=True)]
+        return [endpoints.post("oidc/backchannel-logout", self.end, by_server=True, on_app_hosts=True)]
 
     async def end(self, request: OwnRequest) -> Reply | web.StreamResponse:
         """End the sessions that the token names.

@@ -225,7 +225,9 @@ class Configuration:
     @cached_property
     def tenants_by_host(self) -> Mapping[str, Tenant]:
         """Each tenant by the host names that reach it, in lower case and without a port."""
-        return {host: tenant for tenant in self.tenants for host in tenant.all_hosts}
+        of_apps = {host: tenant for tenant in self.tenants for host in tenant.all_hosts}
+        prefix = self.gateway.prefix
+        return of_apps | {one.pages_host: one.at_pages_host(prefix) for one in self.tenants if one.pages_host}
 
     def tenant(self, tenant_id: str) -> Tenant | None:
         """The tenant named `tenant_id`."""

@@ -62,6 +62,8 @@ class Session:
     pages; a sign-in is none. `assisted`: a code of an administrator or supervisor counted in this session.
     `browser` (as "Chrome on Windows") and `client` (an address) are of the sign-in; they are "" in sessions of an older
     version.
+    `sign_in` is the id of the session at the host of the pages; its sessions at hosts of apps have the same. "" without
+    such a host.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Session:
     assisted: bool = False
     browser: str = ""
     client: str = ""
+    sign_in: str = ""
 
     def confirmed(self, now: float) -> bool:
         """Whether the user may change something on the administration pages without another factor."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from ipaddress import ip_address
@@ -506,6 +506,10 @@ class TenantOptions:
     hosts: tuple[HostName, ...] = ()
     """Further host names that reach this tenant."""
 
+    pages_host: Annotated[HostName | None, Change.MAY_BE_WEAKER] = None
+    """Host name, without any app, of the pages for sign-in, account and administration, as login.example.com. A script
+    of an app then reaches none of them. It has the scheme and port of `public_url`. Default: the hosts of the apps."""
+
     public_paths: tuple[OwnPath, ...] = ()
     """Exact paths that everybody may GET without signing in."""
 
@@ -558,7 +562,8 @@ class Tenant(TenantOptions):
     """Everything that one request may know of its tenant.
 
     `public_url` is an origin without a path (`https://efcx.example.com`), the only source of scheme, host and port.
-    `rsa` is the tenant's own RSA server; None: that of the channel.
+    `rsa` is the tenant's own RSA server; None: that of the channel. `apps` is set on the tenant as its `pages_host`
+    knows it: the tenant as the hosts of its apps know it.
     """
 
     id: str
@@ -571,6 +576,33 @@ class Tenant(TenantOptions):
     branding: Branding
     home: str = "/"
     rsa: RsaServer | None = None
+    apps: "Tenant | None" = None
+
+    @cached_property
+    def pages_url(self) -> str:
+        """The origin of the pages of this tenant if they are on another host than this one, else ""."""
+        return self.origin_of(self.pages_host) if self.pages_host and self.apps is None else ""
+
+    def origin_of(self, host: str) -> str:
+        """Scheme and port of `public_url` with this host name."""
+        url = urlsplit(self.public_url)
+        return f"{url.scheme}://{host}{f':{url.port}' if url.port else ''}"
+
+    def at_pages_host(self, prefix: str) -> "Tenant":
+        """The tenant as its `pages_host` knows it: all that is its own is on that host, and no app.
+
+        It keeps the routes, because a login there decides what an app's route asks for.
+        """
+        logo = f"{self.public_url}{self.branding.logo}" if self.branding.logo.startswith("/") else self.branding.logo
+        return replace(
+            self,
+            public_url=self.pages_url,
+            hosts=(),
+            origins=frozenset(),
+            home=f"{prefix}account",
+            branding=replace(self.branding, logo=logo),
+            apps=self,
+        )
 
     def may_trust_from(self, address: str) -> bool:
         """Whether a browser at this client address may be trusted; where networks are listed, only a known address."""
@@ -605,9 +637,7 @@ class Tenant(TenantOptions):
     @cached_property
     def own_origins(self) -> frozenset[str]:
         """Scheme and port of `public_url` with its host and each of `hosts`."""
-        url = urlsplit(self.public_url)
-        port = f":{url.port}" if url.port else ""
-        return frozenset(f"{url.scheme}://{host}{port}" for host in self.all_hosts)
+        return frozenset(self.origin_of(host) for host in self.all_hosts)
 
     @cached_property
     def path_origins(self) -> tuple[str, ...]:
@@ -617,13 +647,15 @@ class Tenant(TenantOptions):
 
     @cached_property
     def form_origins(self) -> tuple[str, ...]:
-        """The other origins to which a form of our pages may lead: named paths, and Keycloak's own sign-in page."""
+        """The other origins to which a form of our pages may lead: named paths, Keycloak's own sign-in page, and from
+        `pages_host` the hosts of the apps."""
         issuer = urlsplit(self.keycloak.issuer)
-        return (*self.path_origins, *((f"{issuer.scheme}://{issuer.netloc}",) if self.keycloak.sso else ()))
+        provider = (f"{issuer.scheme}://{issuer.netloc}",) if self.keycloak.sso else ()
+        return (*self.path_origins, *provider, *(sorted(self.apps.own_origins) if self.apps else ()))
 
     def serves_administration(self, host: str) -> bool:
         """Whether the administration pages exist on this host name."""
-        return self.admin_on_app_host and host in self.all_hosts
+        return (self.apps is not None or (self.admin_on_app_host and not self.pages_host)) and host in self.all_hosts
 
     def path_address(self, name: str, app: str) -> str | None:
         """The page of the path `name`: that of the route with the prefix `app`, else the tenant's; None for none.
@@ -632,7 +664,8 @@ class Tenant(TenantOptions):
         """
         own = next((route.paths for route in self.routes if route.path == app), {})
         key = path_name(name)
-        return own.get(key) or self.paths.get(key) if key else None
+        page = own.get(key) or self.paths.get(key) if key else None
+        return f"{self.apps.public_url}{page}" if page and self.apps and page.startswith("/") else page
 
     def route_of(self, path: str) -> Route | None:
         """The route of a `path` without query, percent-encoded or not."""

@@ -10,6 +10,7 @@ from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.final_checks import FinalChecks
 from gateway.login.flow import EffectRunner, Flow, Page
 from gateway.login.handlers import LoginHandlers
+from gateway.login.handover import HandOver, Ticket
 from gateway.login.identified_user import IdentifiedUser
 from gateway.login.login_records import SECRETS, BrowserUsers, KnownUsers, LoginRecords, LoginSecrets
 from gateway.login.password_check import PasswordCheck
@@ -42,6 +43,16 @@ def login_records(services: Services) -> LoginRecords:
     )
 
 
+def handover(services: Services) -> HandOver:
+    """The handler of `/-/handover`."""
+    clock, tickets = services.clock, services.records("ticket", Ticket)
+    return HandOver(tickets, services.sessions, _browsers(services), services.user_names, clock, services.random)
+
+
+def _browsers(services: Services) -> BrowserUsers:
+    return BrowserUsers(services.records("browser", KnownUsers), services.clock)
+
+
 def build(services: Services) -> LoginHandlers:
     """The handlers of `/-/login`."""
     clock, random, languages = services.clock, services.random, services.pages.languages
@@ -49,7 +60,7 @@ def build(services: Services) -> LoginHandlers:
     sessions, trust = services.sessions, services.trusted_browsers
     contexts, names = ChallengeContexts(clock, random), services.user_names
     secrets = LoginSecrets(services.signer(SECRETS), random)
-    browsers = BrowserUsers(services.records("browser", KnownUsers), clock)
+    browsers = _browsers(services)
     mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)
     wrong_codes = WrongCodeMails(services.rate_limiter, single_use, mails)
     check = CodeCheck(challenges, contexts, clock, wrong_codes, services.factor_uses)

@@ -22,7 +22,7 @@ from gateway.login.record import ADMINISTER, Login, Purpose
 from gateway.login.state_machine import Step
 from gateway.observe.audit import AuditEvent, RequestAudit
 from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowsers, TrustVerdict
-from gateway.web import cookies, return_to
+from gateway.web import cookies, pages_host, return_to
 from gateway.web.cookies import Cookie
 from gateway.web.csrf import LOGIN, account_act, of_own_page
 from gateway.web.endpoint import OwnRequest
@@ -141,7 +141,8 @@ def read_request(own: OwnRequest, session: Session | None, to: str | None, rando
 def with_target(request: LoginRequest, to: str, prefix: str) -> LoginRequest:
     """The same request with the target `to`, which is checked here."""
     target = return_to.check(to, request.tenant, prefix)
-    route = request.tenant.route_of(urlsplit(target).path)
+    handover = pages_host.read(target, request.tenant, prefix)
+    route = request.tenant.route_of(urlsplit(handover.to if handover else target).path)
     asks = route is None or route.second_factor is RouteFactor.REQUIRED
     return replace(request, to=target, app=route.path if route else "", route_asks=asks)
 

@@ -10,6 +10,8 @@ from aiohttp import hdrs
 
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.session import Session
+from gateway.domain.tenant import Tenant
 from gateway.login.effects.account_action import AccountAction
 from gateway.login.effects.send_code import ASK_AT_LEAST, ASK_BESIDE
 from gateway.login.flow import FlowResult, Page
@@ -19,7 +21,7 @@ from gateway.login.state_machine import Step
 from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.sso import SsoPage
 from gateway.login.steps.verify import VerifyView
-from gateway.observe.audit import AuditEvent
+from gateway.observe.audit import AuditEvent, RequestAudit
 from gateway.rendering.languages import Language, Languages
 from gateway.rendering.problem_view import ProblemView, problem_view
 from gateway.rendering.step_view import StepView, as_json, codes_file
@@ -182,12 +184,8 @@ class LoginResponses:
         if before and before.id != session.id:  # a browser has one session: the one it had before ends
             await self.sessions.end(tenant, before.id)
         added.append(cookies.session(tenant, given.session))
-        token = cookies.token(tenant, session, self.clock.now())
-        if isinstance(token, TooLarge):
-            log.error("token_cookie_too_large", cookie=token.name, size=token.size, tenant=tenant.id)
-            request.audit.write(AuditEvent.TOKEN_COOKIE_TOO_LARGE, login.user, size=token.size)
-        else:
-            added.append(token)
+        if tenant.apps is None:
+            added += token_cookie(tenant, session, request.audit, self.clock.now())
         if given.trust:
             added.append(cookies.trust(tenant, given.trust, login.policy.trust_browser_days * DAY))
         if login.opened and login.opened.other_user:  # the apps' data in this browser belong to the user before
@@ -195,6 +193,16 @@ class LoginResponses:
         if request.browser_is_new and request.browser_id:
             added.append(cookies.browser(tenant, request.browser_id))
         return replace(reply, cookies=tuple(added), headers=headers)
+
+
+def token_cookie(tenant: Tenant, session: Session, audit: RequestAudit, now: float) -> list[str]:
+    """The token cookie; none for a token that fits into no cookie, which is told."""
+    token = cookies.token(tenant, session, now)
+    if not isinstance(token, TooLarge):
+        return [token]
+    log.error("token_cookie_too_large", cookie=token.name, size=token.size, tenant=tenant.id)
+    audit.write(AuditEvent.TOKEN_COOKIE_TOO_LARGE, session, size=token.size)
+    return []
 
 
 def _named_path(request: LoginRequest, login: Login | None) -> str | None:

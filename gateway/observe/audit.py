@@ -128,6 +128,8 @@ class AuditEvent(Enum):
     """A user ended their other sessions, from the account page also all trust; `sessions` is their number."""
     LOGOUT = "logout"
     """A user signed out."""
+    TICKET_REJECTED = "ticket_rejected"
+    """The host of an app rejected a ticket of the `pages_host`; `reason` is why. Nothing was opened."""
     TOKEN_COOKIE_TOO_LARGE = "token_cookie_too_large"  # noqa: S105 - the name of an event
     """A token does not fit into its cookie. The app still receives it in a header."""
 
@@ -186,6 +188,7 @@ _WARNINGS = {
     AuditEvent.APP_DENIED,
     AuditEvent.ENDPOINT_BLOCKED,
     AuditEvent.API_DENIED,
+    AuditEvent.TICKET_REJECTED,
     AuditEvent.ADMINISTRATION_DENIED,
     AuditEvent.CONFIGURATION_WEAKENED,
 }

@@ -209,7 +209,7 @@ class RequestKinds:
             return None
         gateway = self.configuration.gateway
         tenant = self.configuration.tenants_by_host.get(checked.host)
-        if tenant is None or not tenant.active or asks_for_service_worker(head):
+        if tenant is None or tenant.apps is not None or not tenant.active or asks_for_service_worker(head):
             return None
         connection = listed(checked.all("connection"))
         if checked.header("sec-fetch-site") not in _OWN_SITE or not connection <= {"keep-alive", "close"}:

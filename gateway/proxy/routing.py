@@ -27,6 +27,8 @@ def find(checked: Checked, tenant: Tenant, prefix: str) -> RouteMatch | Problem:
     `NOT_FOUND`: no route, or the gateway's own prefix. `BAD_REQUEST`: `//` or `%2f` on a route that does not take them.
     `SIGN_IN_HERE`: a blocked endpoint of an app.
     """
+    if tenant.apps is not None:
+        return Problem.NOT_FOUND  # a host of pages alone
     segments = checked.segments
     own = folded(tuple(prefix.split("/")))
     if folded(segments)[: len(own)] == own:

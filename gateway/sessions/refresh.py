@@ -7,7 +7,7 @@ continues with the old token while that is valid. After that, requests fail with
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -30,6 +30,8 @@ PAUSE = 5.0
 """Seconds for which a valid token is used after a failed renewal, before the next attempt."""
 STALL = 1.0
 """Seconds for which a request waits for a new token if its old one is valid for longer; then it uses the old one."""
+_OF_TOKENS = ("tokens", "username", "display_name", "email", "roles", "client_roles", "groups")
+"""Fields of a session that come from its tokens."""
 SAVE_PAUSES = (0.05, 0.2, 0.5)
 """Seconds between attempts to write new tokens. They must not be lost, because the old refresh token may be spent."""
 _log = structlog.get_logger(__name__)
@@ -58,6 +60,7 @@ class TokenRefresh:
         token_endpoint: TokenEndpoint,
         revocation: Revocation,
         tasks: BackgroundTasks,
+        beside: Callable[[Session], Awaitable[list[SessionRecord]]],
     ) -> None:
         self._records = records
         self._lock = lock
@@ -65,6 +68,7 @@ class TokenRefresh:
         self._token_endpoint = token_endpoint
         self._revocation = revocation
         self._tasks = tasks
+        self._beside = beside
         self._single_flight: dict[SessionKey, asyncio.Task[SessionRecord | SessionEnded | None]] = {}
         self._not_before: dict[SessionKey, float] = {}
 
@@ -83,7 +87,8 @@ class TokenRefresh:
             return kept
         if renewal is None:
             renewal = self._tasks.start(
-                self._renew(tenant, place, wait=0.0 if valid else _patience(tenant)), "renewal of tokens"
+                self._renew(tenant, place, kept.session.sign_in, wait=0.0 if valid else _patience(tenant)),
+                "renewal of tokens",
             )
             self._single_flight[place] = renewal
             renewal.add_done_callback(lambda done: self._landed(place, done))
@@ -100,10 +105,10 @@ class TokenRefresh:
             raise
 
     @asynccontextmanager
-    async def held(self, tenant: Tenant, place: SessionKey) -> AsyncIterator[None]:
+    async def held(self, tenant: Tenant, place: SessionKey, sign_in: str = "") -> AsyncIterator[None]:
         """Prevent renewal of the session at `place` while the context is open; raises `errors.Unreachable`."""
         try:
-            async with self._lock.hold(_name(place), wait=_patience(tenant), ttl=_life(tenant)):
+            async with self._lock.hold(_name(place, sign_in), wait=_patience(tenant), ttl=_life(tenant)):
                 yield
         except errors.Conflict as error:
             raise errors.Unreachable("keycloak", "another request is still renewing the token") from error
@@ -119,11 +124,17 @@ class TokenRefresh:
         now = self._clock.now()
         self._not_before = {p: at for p, at in self._not_before.items() if at > now} | {place: now + PAUSE}
 
-    async def _renew(self, tenant: Tenant, place: SessionKey, *, wait: float) -> SessionRecord | SessionEnded | None:
-        async with self._lock.hold(_name(place), wait=wait, ttl=_life(tenant)):
+    async def _renew(
+        self, tenant: Tenant, place: SessionKey, sign_in: str, *, wait: float
+    ) -> SessionRecord | SessionEnded | None:
+        async with self._lock.hold(_name(place, sign_in), wait=wait, ttl=_life(tenant)):
             kept = await self._records.read(place.tenant, place.key)
             if kept is None or not due(kept, self._clock.now()):
                 return kept
+            if sign_in and (adopted := await self._adopted(place, kept)):
+                kept = adopted
+                if not due(kept, self._clock.now()):
+                    return kept
             spent = kept.session.tokens
             answer = await self._token_endpoint.refresh(tenant.keycloak, spent)
             if isinstance(answer, SessionEnded):
@@ -139,6 +150,24 @@ class TokenRefresh:
             if saved:
                 await self._revocation.changed(place, saved.session.id)
             return saved
+
+    async def _adopted(self, place: SessionKey, kept: SessionRecord) -> SessionRecord | None:
+        """`kept` with the newest tokens of its sign-in: another session of it may have spent the older ones."""
+        newest = max(await self._beside(kept.session), key=_tokens_expire_at, default=kept)
+        if _tokens_expire_at(newest) <= _tokens_expire_at(kept):
+            return None
+        theirs, spent = newest.session, kept.session.tokens
+
+        def put(mine: SessionRecord) -> SessionRecord:
+            if mine.session.tokens != spent:
+                return mine
+            named = {name: getattr(theirs, name) for name in _OF_TOKENS}
+            return SessionRecord(replace(mine.session, **named), newest.renewed_at)
+
+        adopted = await self._records.change(place.tenant, place.key, put)
+        if adopted:
+            await self._revocation.changed(place, adopted.session.id)
+        return adopted
 
     async def _save(self, place: SessionKey, spent: Tokens, answer: Granted | Tokens) -> SessionRecord | None:
         """Save tokens, or a grant with the user's identity as it is now, unless newer tokens are there."""
@@ -173,8 +202,13 @@ def _as_now(session: Session, granted: Granted) -> Session:
     )
 
 
-def _name(place: SessionKey) -> str:
-    return f"refresh:{place.tenant}:{place.digest}"
+def _tokens_expire_at(kept: SessionRecord) -> float:
+    return kept.session.tokens.access_expires_at
+
+
+def _name(place: SessionKey, sign_in: str) -> str:
+    """The lock of a session's tokens; the sessions of one sign-in have their tokens in common."""
+    return f"refresh:{place.tenant}:{sign_in or place.digest}"
 
 
 def _life(tenant: Tenant) -> float:

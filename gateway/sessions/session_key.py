@@ -33,10 +33,16 @@ class SessionKey:
         return RecordKey(self.tag, self.digest)
 
 
-def of_cookie(tenant_id: str, value: str) -> SessionKey | None:
-    """The place for a cookie value; None for a value that the gateway cannot have issued."""
+def of_cookie(tenant_id: str, value: str, *, pages: bool = False) -> SessionKey | None:
+    """The place for a cookie value; None for a value that the gateway cannot have issued.
+
+    `pages`: the cookie came to a host of pages alone (`pages_host`). Its place differs from that of the same value at
+    an app's host, so no cookie of one host opens anything at the other.
+    """
     match = _VALUE.fullmatch(value)
-    return SessionKey(tenant_id, match[1], _sha256(match[2]).hex()) if match else None
+    if match is None:
+        return None
+    return SessionKey(tenant_id, match[1], _sha256(f"pages:{match[2]}" if pages else match[2]).hex())
 
 
 def public_id(place: SessionKey) -> str:

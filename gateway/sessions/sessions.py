@@ -105,6 +105,7 @@ class Sessions:
             token_endpoint=token_endpoint,
             revocation=self._revocation,
             tasks=tasks,
+            beside=self._of_sign_in,
         )
         self._leaving = PendingSignOuts(tasks)
         replica_events.on_gap(self._after_gap)
@@ -118,13 +119,40 @@ class Sessions:
         with the same secret returns the same session, without a further event.
         """
         value = f"{tag}.{secret}"
-        place = of_cookie(tenant.id, value)
+        place = _place(tenant, value)
         if place is None:
             raise ValueError("a tag has 16 bytes and a secret 32, in URL-safe base64")
         if (there := await self._records.read(tenant.id, place.key)) is not None:
             return there.session, value
         made = self._made(tenant, new, place)
         session = replace(made, browser=asked_by.get("browser") or "", client=asked_by.get("client") or "")
+        return await self._opened(tenant, place, session, **asked_by), value
+
+    async def open_beside(
+        self, tenant: Tenant, pages: Session, *, tag: str, secret: str, **asked_by: str | None
+    ) -> Session:
+        """Open a session at a host of apps that belongs to the sign-in of `pages`, the one at the host of the pages.
+
+        It has the same proofs, tokens and end, but no confirmation for administration.
+        """
+        place = _place(tenant, f"{tag}.{secret}")
+        if place is None:
+            raise ValueError("a tag has 16 bytes and a secret 32, in URL-safe base64")
+        now = self._clock.now()
+        session = replace(pages, id=public_id(place), created_at=now, used_at=now, confirmed_at=None)
+        session = await self._opened(tenant, place, session, **asked_by)
+        if await self.live(tenant, pages.id) is None:  # it ended meanwhile, and did not know of this one
+            await self.end(tenant, session.id)
+            raise errors.Conflict("session", "ended while it was opened")
+        return session
+
+    async def live(self, tenant: Tenant, session_id: str) -> Session | None:
+        """The session with this id, if it is not over."""
+        entry = await self._entry(tenant, session_id)
+        kept = await self._records.read(tenant.id, entry.place.key) if entry else None
+        return kept.session if kept and not _over(tenant, kept.session, self._clock.now()) else None
+
+    async def _opened(self, tenant: Tenant, place: SessionKey, session: Session, **asked_by: str | None) -> Session:
         too_many = await self._index.note(_entry(session, place))
         if not await self._records.add(
             tenant.id, place.key, SessionRecord(session, session.created_at), session.ends_at
@@ -132,12 +160,12 @@ class Sessions:
             there = await self._records.read(tenant.id, place.key)
             if there is None:
                 raise errors.Conflict("session", "ended while it was opened")
-            return there.session, value
+            return there.session
         facts = {"satisfied": session.satisfied.value, "rule": session.rule, "until": utc_time(session.ends_at)}
         self._report(AuditEvent.SESSION_OPENED, session, **facts, **asked_by)
         for entry in too_many:
             await self._end(entry, "too-many")
-        return session, value
+        return session
 
     async def current(self, tenant: Tenant, cookie_value: str) -> Session | None:
         """The session of a browser, with valid tokens, or None.
@@ -145,7 +173,7 @@ class Sessions:
         :raises errors.Unreachable: the store does not respond; or the token has expired and Keycloak does not respond.
         :raises errors.Refused: the token has expired, and Keycloak rejects the gateway's client.
         """
-        place = of_cookie(tenant.id, cookie_value)
+        place = _place(tenant, cookie_value)
         if place is None or place in self._leaving:
             return None
         return self.held(tenant, place) or await self._asked(tenant, place)
@@ -183,7 +211,7 @@ class Sessions:
 
     async def ended_idle(self, tenant: Tenant, cookie_value: str) -> bool:
         """Whether the session of this cookie ended at its idle limit, for the sign-in page to say so."""
-        place = of_cookie(tenant.id, cookie_value)
+        place = _place(tenant, cookie_value)
         try:
             return place is not None and await self._ended.read(tenant.id, place.key) is not None
         except errors.Unreachable:
@@ -212,19 +240,20 @@ class Sessions:
         :returns: the session; None if it has ended, or if a call with another secret was first.
         :raises errors.Unreachable: the store did not respond, or the session's tokens are still being renewed.
         """
-        place = of_cookie(tenant.id, f"{tag}.{secret}")
+        place = _place(tenant, f"{tag}.{secret}")
         if place is None:
             raise ValueError("a tag has 16 bytes and a secret 32, in URL-safe base64")
         entry = await self._entry(tenant, session_id)
         if entry and entry.place != place:
-            async with self._refresh.held(tenant, entry.place):
+            async with self._refresh.held(tenant, entry.place, entry.sign_in):
                 kept = await self._records.read(tenant.id, entry.place.key)
                 if kept:
                     return await self._moved(tenant, replace(entry, place=place, before=entry.place), kept, change)
             entry = await self._entry(tenant, session_id)  # the session ended or moved while this call waited
         if entry is None or entry.place != place or entry.before is None:
             return None
-        async with self._refresh.held(tenant, entry.before):  # the call that moves it has finished or was interrupted
+        # The call that moves it has finished or was interrupted.
+        async with self._refresh.held(tenant, entry.before, entry.sign_in):
             there = await self._records.read(tenant.id, place.key)
             if there and await self._records.remove(tenant.id, entry.before.key):
                 await self._revocation.changed(entry.before, session_id)
@@ -262,7 +291,7 @@ class Sessions:
         Does not call Keycloak. If the store does not respond (`errors.Unreachable`), this replica rejects the session
         at once. All replicas do so as soon as the store confirms its deletion.
         """
-        place, known = of_cookie(tenant.id, cookie_value), None
+        place, known = _place(tenant, cookie_value), None
         if place is None:
             return None
 
@@ -282,9 +311,14 @@ class Sessions:
     async def end_all(
         self, tenant: Tenant, user_id: str, except_id: str | None = None, *, reason: str = "logout"
     ) -> tuple[Session, ...]:
-        """End every session of a user except the one with `except_id`; returns the ended sessions."""
+        """End every session of a user except the one with `except_id` and those of its sign-in.
+
+        Returns the ended sessions, one for each sign-in.
+        """
         entries = await self._index.of_user(tenant.id, user_id)
-        ended = [await self._end(entry, reason) for entry in entries if entry.id != except_id]
+        sign_in = next((entry.sign_in for entry in entries if entry.id == except_id), "")
+        others = [one for one in entries if one.id != except_id and not (sign_in and one.sign_in == sign_in)]
+        ended = [await self._end(entry, reason) for entry in others]
         return tuple(session for session in ended if session)
 
     async def end_as_keycloak(self, tenant: Tenant, user_id: str, keycloak_session: str) -> None:
@@ -334,7 +368,12 @@ class Sessions:
         if kept is None or kept.session.tenant != tenant.id:
             return None
         kept, now = self._seen(place, kept, used_at), self._clock.now()
-        if reason := _over(tenant, kept.session, now):
+        reason = _over(tenant, kept.session, now)
+        if reason == _IDLE and kept.session.sign_in:  # the user may be active at another host of this sign-in
+            beside = await self._of_sign_in(kept.session)
+            kept = used(kept, max((one.session.used_at for one in beside), default=0.0))
+            reason = _over(tenant, kept.session, now)
+        if reason:
             await self._end(_entry(kept.session, place), reason)
             if reason == _IDLE:
                 with suppress(errors.Unreachable, errors.Conflict):
@@ -376,7 +415,21 @@ class Sessions:
             places += [p for p in (noted.places if noted else ()) if p not in places]
         return None
 
+    async def _of_sign_in(self, session: Session) -> list[SessionRecord]:
+        """The records of the other sessions of the same sign-in."""
+        entries = await self._index.of_user(session.tenant, session.user_id) if session.sign_in else ()
+        others = [one for one in entries if one.sign_in == session.sign_in and one.id != session.id]
+        found = [await self._records.read(session.tenant, one.place.key) for one in others]
+        return [kept for kept in found if kept]
+
     async def _end(self, entry: IndexEntry, reason: str, before: SessionRecord | None = None) -> Session | None:
+        """End a session, and first the others of its sign-in: a call that was interrupted is repeated for all."""
+        for other in await self._index.of_user(entry.place.tenant, entry.user_id) if entry.sign_in else ():
+            if other.sign_in == entry.sign_in and other.id != entry.id:
+                await self._end_one(other, reason)
+        return await self._end_one(entry, reason, before)
+
+    async def _end_one(self, entry: IndexEntry, reason: str, before: SessionRecord | None = None) -> Session | None:
         """Remove the records first, so that no cookie opens the session any more; then inform the replicas.
 
         A session that is being reissued ends at each place that the index names. `before` is the record seen by an
@@ -439,6 +492,7 @@ class Sessions:
             client_roles=new.user.client_roles,
             groups=new.user.groups,
             assisted=new.assisted,
+            sign_in=public_id(place) if tenant.apps else "",
         )
 
     def _after_gap(self) -> None:
@@ -472,7 +526,11 @@ class Sessions:
 
 
 def _entry(session: Session, place: SessionKey) -> IndexEntry:
-    return IndexEntry(session.id, place, session.user_id, session.ends_at)
+    return IndexEntry(session.id, place, session.user_id, session.ends_at, sign_in=session.sign_in)
+
+
+def _place(tenant: Tenant, cookie_value: str) -> SessionKey | None:
+    return of_cookie(tenant.id, cookie_value, pages=tenant.apps is not None)
 
 
 def _over(tenant: Tenant, session: Session, now: float) -> str:

@@ -21,13 +21,17 @@ TRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """One session of a user. `before` is its place before it was reissued, where it may still be."""
+    """One session of a user. `before` is its place before it was reissued, where it may still be.
+
+    `sign_in` is that of the session.
+    """
 
     id: str
     place: SessionKey
     user_id: str
     ends_at: float
     before: SessionKey | None = None
+    sign_in: str = ""
 
     @property
     def places(self) -> tuple[SessionKey, ...]:

@@ -22,6 +22,7 @@ PREFIX = "__Host-Http-"
 MAX_COOKIE = 4096
 """Bytes of a whole cookie that every browser keeps (RFC 6265 6.1)."""
 
+_HOUR = 3600
 _YEAR = 365 * 86400
 _GONE = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 _TAG_BYTES = 16
@@ -37,6 +38,7 @@ class Cookie(Enum):
     LOGIN = "gateway-login"
     TRUST = "gateway-trust"
     BROWSER = "gateway-browser"
+    HANDOVER = "gateway-handover"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,11 @@ def trust(tenant: Tenant, value: str, seconds: int) -> str:
 def browser(tenant: Tenant, value: str) -> str:
     """The cookie that says which users finished a login in this browser; never a proof."""
     return _own(tenant, Cookie.BROWSER, value, _YEAR)
+
+
+def handover(tenant: Tenant, value: str) -> str:
+    """The cookie at an app's host to which a ticket of the pages' host is bound."""
+    return _own(tenant, Cookie.HANDOVER, value, _HOUR)
 
 
 def forget(tenant: Tenant, cookie: Cookie) -> str:

@@ -10,22 +10,25 @@ is bound to a session, by its id. A form without a token changes nothing but wor
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from aiohttp import hdrs, web
 
+from gateway.domain.ports import Random
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
-from gateway.domain.tenant import Tenant
+from gateway.domain.tenant import SSO_CALLBACK, Tenant
 from gateway.observe.audit import Audit, RequestAudit
 from gateway.sessions.sessions import Sessions
-from gateway.web import cookies, security_headers
+from gateway.web import cookies, return_to, security_headers
 from gateway.web.cookies import BrowserSecret, Cookie
 from gateway.web.csrf import Csrf, is_navigation, same_origin
 from gateway.web.error_responses import ErrorResponses, Handler
 from gateway.web.forms import FormFields, InvalidForm, read_fields
 from gateway.web.pages import Pages
+from gateway.web.pages_host import Handover, digest
 from gateway.web.request_context import (
+    CHECKED,
     CLIENT_ADDRESS,
     CONFIGURATION,
     REFERENCE,
@@ -46,7 +49,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """303 to a path of our own origin, to the page of a named path, or to Keycloak's own sign-in page."""
+    """303 to a path of our own origin, to the page of a named path, to Keycloak's own sign-in page, or to another host
+    of the tenant."""
 
     location: str
 
@@ -115,10 +119,11 @@ class Endpoints:
     sessions: Sessions
     csrf: Csrf
     audit: Audit
+    random: Random
 
-    def get(self, path: str, endpoint: Endpoint) -> web.RouteDef:
+    def get(self, path: str, endpoint: Endpoint, *, on_app_hosts: bool = False) -> web.RouteDef:
         """A page that a browser loads as a page of its own."""
-        return web.get(self.prefix + path, self.handler(endpoint, navigation=True))
+        return web.get(self.prefix + path, self.handler(endpoint, navigation=True, on_app_hosts=on_app_hosts))
 
     def get_with_session(self, path: str, endpoint: SessionEndpoint) -> web.RouteDef:
         """A page for a signed-in user; a browser without a session is redirected to the login."""
@@ -131,7 +136,15 @@ class Endpoints:
 
         return self.get(path, signed_in)
 
-    def post(self, path: str, endpoint: Endpoint, *, act: str | None = None, by_server: bool = False) -> web.RouteDef:
+    def post(
+        self,
+        path: str,
+        endpoint: Endpoint,
+        *,
+        act: str | None = None,
+        by_server: bool = False,
+        on_app_hosts: bool = False,
+    ) -> web.RouteDef:
         """A form with the browser's token for `act`; without `act`, a form of one of our own pages.
 
         `by_server`: another server sends it, and it proves itself without a cookie.
@@ -149,23 +162,44 @@ class Endpoints:
                 return Reply(Failure(Problem.FORM_EXPIRED))
             return await endpoint(request)
 
-        return web.post(self.prefix + path, self.handler(with_form, navigation=False))
+        return web.post(self.prefix + path, self.handler(with_form, navigation=False, on_app_hosts=on_app_hosts))
 
     async def session(self, request: OwnRequest) -> Session | None:
         """The session of the cookie. Raises what `Sessions.current` raises."""
         value = request.cookies.get(Cookie.SESSION)
         return await self.sessions.current(request.tenant, value) if value else None
 
-    def handler(self, endpoint: Endpoint, *, navigation: bool) -> Handler:
-        """The aiohttp handler of `endpoint`. `navigation`: scripts and frames get no answer from it."""
+    def handler(self, endpoint: Endpoint, *, navigation: bool, on_app_hosts: bool = False) -> Handler:
+        """The aiohttp handler of `endpoint`. `navigation`: scripts and frames get no answer from it.
+
+        Where the tenant has a `pages_host`, only endpoints with `on_app_hosts` exist at the hosts of its apps.
+        """
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if navigation and not is_navigation(request.headers):
                 return self.errors.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
-            reply = await endpoint(self._read(request))
+            own = self._read(request)
+            elsewhere = own.tenant.pages_url and not on_app_hosts
+            reply = self._to_pages_host(own) if elsewhere else await endpoint(own)
             return self._respond(request, reply) if isinstance(reply, Reply) else reply
 
         return handle
+
+    def _to_pages_host(self, own: OwnRequest) -> Reply:
+        """The way to the page at the host that has it. A login begins with a handover, bound to a cookie set here."""
+        tenant, http, prefix = own.tenant, own.http, own.prefix
+        page = http.path.removeprefix(prefix)
+        if http.method not in ("GET", "HEAD") or page == SSO_CALLBACK:
+            return Reply(Failure(Problem.NOT_FOUND, cause=f"it is at {tenant.pages_host}"))
+        if page.partition("/")[0] != "login":
+            return Reply(Redirect(f"{tenant.pages_url}{http.path_qs}"))
+        bound = cookies.browser_secret(own.cookies.get(Cookie.HANDOVER)) or cookies.new_browser_secret(self.random)
+        to = return_to.check(http.query.get("to"), tenant, prefix)
+        target = Handover(http[CHECKED].host, digest(bound.value), to).target(prefix)
+        kept = {name: http.query[name] for name in ("purpose", return_to.SIGNED_OUT) if name in http.query}
+        query = urlencode({**kept, "to": target}, quote_via=quote, safe="/")
+        given = cookies.handover(tenant, bound.value)
+        return Reply(Redirect(f"{tenant.pages_url}{prefix}login?{query}"), cookies=(given,))
 
     def _read(self, request: web.Request) -> OwnRequest:
         tenant, prefix = request[TENANT], request[CONFIGURATION].gateway.prefix

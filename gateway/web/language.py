@@ -22,7 +22,7 @@ class LanguageChoice:
 
     def routes(self, endpoints: Endpoints) -> list[web.RouteDef]:
         """The routes that `app` mounts."""
-        return [endpoints.post("language", self.choose)]
+        return [endpoints.post("language", self.choose, on_app_hosts=True)]
 
     async def choose(self, request: OwnRequest) -> Reply:
         """Store the choice in a cookie and return to the page of the form."""

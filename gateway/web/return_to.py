@@ -6,9 +6,11 @@ target is the tenant's home, never an error.
 """
 
 import re
+from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from gateway.domain.tenant import Tenant
+from gateway.web import pages_host
 
 MAX_TARGET = 4096
 OWN_PAGES = ("account", "admin")
@@ -24,8 +26,15 @@ _KEPT = "/:?#[]@!$&'()*+,;=%-._~"
 
 
 def check(target: str | None, tenant: Tenant, prefix: str = "/-/") -> str:
-    """`target` as an ASCII path (with query and fragment) of the tenant's own origin, else `tenant.home`."""
+    """`target` as an ASCII path (with query and fragment) of the tenant's own origin, else `tenant.home`.
+
+    At a host of pages alone, it is one of those pages, or a handover whose own target is checked likewise.
+    """
     path = same_origin_path(target)
+    if tenant.apps is not None and path is not None:
+        if handover := pages_host.read(path, tenant, prefix):
+            return replace(handover, to=check(handover.to, tenant.apps, prefix)).target(prefix)
+        return path if path.startswith(prefix) and not _is_own(path, prefix) else tenant.home
     return tenant.home if path is None or _is_own(path, prefix) else path
 
 

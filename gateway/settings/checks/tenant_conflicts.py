@@ -1,8 +1,8 @@
 """Checks the tenants of one gateway against each other.
 
-A host identifies a tenant, so two tenants share none. A browser must never send a token cookie to the host of another
-tenant. Two tenants on one realm need clients of their own, or the tokens of one would be valid for the other. All users
-whose codes go through one channel share its rate.
+A host identifies a tenant, so two tenants share none, also not that of their pages. A browser must never send a token
+cookie to the host of another tenant. Two tenants on one realm need clients of their own, or the tokens of one would be
+valid for the other. All users whose codes go through one channel share its rate.
 """
 
 from collections.abc import Mapping
@@ -43,9 +43,11 @@ def _check_pair(entry: TenantEntry, other: TenantEntry) -> None:
     tenant, earlier = entry.tenant, other.tenant
     if tenant.id.lower() == earlier.id.lower():
         entry.report.error(("tenantId",), f"{tenant.id} is taken by {other.file}")
-    for host in tenant.all_hosts:
-        if host in earlier.all_hosts:
-            place = ("tenantSettings", "fqdn") if host == tenant.host else ("gateway", "hosts")
+    pages, taken = ((one.pages_host,) if one.pages_host else () for one in (tenant, earlier))
+    for host in (*tenant.all_hosts, *pages):
+        if host in (*earlier.all_hosts, *taken):
+            at_fault = "pages_host" if host == tenant.pages_host else "hosts"
+            place = ("tenantSettings", "fqdn") if host == tenant.host else ("gateway", at_fault)
             entry.report.error(place, f"{host} already reaches tenant {earlier.id} ({other.file})")
     mine, theirs = tenant.keycloak, earlier.keycloak
     if (mine.url, mine.realm) != (theirs.url, theirs.realm):

@@ -137,13 +137,15 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
             "is not set: users in trouble are not told whom to ask (text, phone, url, forgot_password)",
         )
     routes = build_routes(section, shared.gateway.prefix, report, resolver, shared.upstream_tls)
-    if routes:
+    if routes and section.pages_host is None:
         report.hint(
             ("gateway", "routes"),
             f"{urlsplit(public_url).hostname} serves both the apps and the login pages: a script of an app can imitate "
-            "the login page there. Only apps on hosts of their own cannot; see docs/security.md",
+            "the login page there, and post its forms. Set pages_host; see docs/security.md",
         )
-    if section.admin_on_app_host and routes:
+    if section.admin_on_app_host and section.pages_host:
+        report.warning(("gateway", "admin_on_app_host"), "has no effect: with pages_host, the pages exist only there")
+    elif section.admin_on_app_host and routes:
         report.warning(
             ("gateway", "admin_on_app_host"),
             "a script of an app can use the administration pages while an administrator has just confirmed",
@@ -155,7 +157,7 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
         resolver,
         tls=shared.keycloak_tls,
         features=shared.features,
-        callback=f"{public_url}{shared.gateway.prefix}{SSO_CALLBACK}",
+        callback=f"{_with_host(public_url, section.pages_host)}{shared.gateway.prefix}{SSO_CALLBACK}",
     )
     sends_texts = policy is not None and policy.enabled and FactorKind.SMS in policy.by_factor
     _check_phone_numbers(section.phone_numbers, report, sends_texts=sends_texts)
@@ -178,6 +180,10 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
         **{field.name: getattr(section, field.name) for field in fields(TenantOptions)},
     )
     _check_token_cookie(tenant, report)
+    if tenant.pages_host in tenant.all_hosts:
+        report.error(
+            ("gateway", "pages_host"), f"{tenant.pages_host} is a host of the apps; give the pages another one"
+        )
     return tenant
 
 
@@ -217,6 +223,12 @@ def _public_url(section: GatewaySection, fqdn: str, insecure_http: bool, report:
     if is_right and host != fqdn and fqdn not in section.hosts:
         report.hint(path, f"{host} is not the fqdn; {fqdn} does not reach this tenant unless it is listed in hosts")
     return section.public_url
+
+
+def _with_host(url: str, host: str | None) -> str:
+    """`url`, an origin, with another host name."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}" if host else url
 
 
 def _check_phone_numbers(numbers: PhoneNumbers, report: Diagnostics, *, sends_texts: bool) -> None:
