@@ -328,10 +328,16 @@ class Sessions:
                 await self._end(entry, _KEYCLOAK)
 
     async def of_user(self, tenant: Tenant, user_id: str) -> tuple[Session, ...]:
-        """The open sessions of a user, oldest first."""
+        """The open sessions of a user, oldest first; of a sign-in the one at the host of the pages."""
         now = self._clock.now()
         kept = [await self._records.read(tenant.id, e.place.key) for e in await self._index.of_user(tenant.id, user_id)]
-        return tuple(k.session for k in kept if k and not _over(tenant, k.session, now))
+        live = [one.session for one in kept if one and not _over(tenant, one.session, now)]
+        used_at = {one.sign_in: max(two.used_at for two in live if two.sign_in == one.sign_in) for one in live}
+        return tuple(
+            replace(one, used_at=used_at[one.sign_in]) if one.sign_in else one
+            for one in live
+            if one.sign_in in ("", one.id)
+        )
 
     def register(self, session_id: str, close: Callable[[], None]) -> Callable[[], None]:
         """See `Revocation.register`."""
