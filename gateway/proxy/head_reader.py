@@ -45,13 +45,13 @@ class Cookies:
         """None: no session cookie that the gateway can have made, or a field that must be rejected."""
         if not is_cookie_field(field):
             return None
-        text = field.decode("latin-1")
-        found = cookies.read((text,))
+        pairs = [pair.strip(" \t") for pair in field.decode("latin-1").split(";")]
+        found = cookies.of_pairs(pairs)
         value = found.get(cookies.name_of(Cookie.SESSION, tenant))
         place = of_cookie(tenant.id, value) if value else None
         if place is None:
             return None
-        kept = headers.kept_cookies((text,), tenant)
+        kept = headers.kept_pairs(pairs, tenant)
         return cls(tenant, place, token=found.get(tenant.token_cookie.name), kept=kept)
 
 

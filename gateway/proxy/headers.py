@@ -326,7 +326,11 @@ def is_managed(name: str) -> bool:
 
 def kept_cookies(values: Iterable[str], tenant: Tenant) -> tuple[str, ...]:
     """The cookies in `Cookie` fields that the app may get, each as `name=value`: all but the gateway's own."""
-    pairs = [pair.strip(" \t") for value in values for pair in value.split(";")]
+    return kept_pairs([pair.strip(" \t") for value in values for pair in value.split(";")], tenant)
+
+
+def kept_pairs(pairs: Sequence[str], tenant: Tenant) -> tuple[str, ...]:
+    """As `kept_cookies`, of the pairs of the fields without the blanks around them."""
     return tuple([pair for pair in pairs if pair and not _is_own_cookie(pair.partition("=")[0], tenant)])
 
 

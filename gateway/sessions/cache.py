@@ -68,8 +68,8 @@ class SessionCache:
         if mark != self._mark or not self._seconds:
             return
         now = self._clock.now()
+        self._copies.pop(place.digest, None)
         self._copies[place.digest] = kept, place, now, min(until, now + self._seconds)
-        self._copies.move_to_end(place.digest)
         if len(self._copies) > self._most:
             self._copies.popitem(last=False)
 

@@ -26,7 +26,7 @@ class PendingSignOuts:
 
     def __contains__(self, place: SessionKey) -> bool:
         """Whether the user signed out of the session at `place`."""
-        return place in self._places
+        return bool(self._places) and place in self._places
 
     def begin(self, place: SessionKey, end: Callable[[], Awaitable[object]], longest: float) -> None:
         """Try `end` until the store answers; after `longest` seconds the session is over anyway."""

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.store.records import RecordKey
 
@@ -47,7 +48,12 @@ def of_cookie(tenant_id: str, value: str, *, pages: bool = False) -> SessionKey 
 
 def public_id(place: SessionKey) -> str:
     """The session's public id, for pages, logs and APIs: 22 characters that cannot open the session."""
-    raw = _sha256(f"session id:{place.tenant}:{place.digest}")[:16]
+    return _public_id(place.tenant, place.digest)
+
+
+@lru_cache(maxsize=10_000)
+def _public_id(tenant: str, digest: str) -> str:
+    raw = _sha256(f"session id:{tenant}:{digest}")[:16]
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 

@@ -56,7 +56,7 @@ class SessionUses:
 
     def unstored(self, place: SessionKey) -> float:
         """When the session was last used, if that is not stored yet; else 0."""
-        noted = self._unstored.get(place)
+        noted = self._unstored.get(place) if self._unstored else None
         return noted[1] if noted else 0.0
 
     def note(self, tenant: Tenant, place: SessionKey, kept: SessionRecord) -> SessionRecord:

@@ -107,10 +107,10 @@ class Records(Generic[T]):
 
     def ask(self, tenant: str, key: str | RecordKey, found: Callable[[T | None], None]) -> None:
         """Call `found` with the value, later: None if there is none, or if the store does not respond (`Store.ask`)."""
-        place, context = self._place(tenant, key)
+        place = self._store_key(tenant, key)
 
         def answered(sealed: bytes | None) -> None:
-            opened = self._opened_before(context, sealed) if sealed else None
+            opened = self._opened_before(tenant, place, sealed) if sealed else None
             found(opened.value if opened else None)
 
         self._store.ask(place, answered)
@@ -176,10 +176,14 @@ class Records(Generic[T]):
 
     def _place(self, tenant: str, key: str | RecordKey) -> tuple[str, str]:
         """The record's key in the store, and the context for which its value is sealed."""
-        key = key if isinstance(key, RecordKey) else RecordKey(key)
-        tag = key.tag if _PLAIN.fullmatch(key.tag) else quote(key.tag, safe="")
-        place = f"{self._name}:{{{_quoted(tenant)}/{tag}}}:{key.rest}"
-        return place, f"[{encode_basestring_ascii(place)}, {encode_basestring_ascii(tenant)}]"  # as `json.dumps` does
+        place = self._store_key(tenant, key)
+        return place, _context(place, tenant)
+
+    def _store_key(self, tenant: str, key: str | RecordKey) -> str:
+        """The record's key in the store, which no record of another tenant or key has."""
+        tag, rest = (key, "") if isinstance(key, str) else (key.tag, key.rest)
+        tag = tag if _PLAIN.fullmatch(tag) else quote(tag, safe="")
+        return f"{self._name}:{{{_quoted(tenant)}/{tag}}}:{rest}"
 
     def _sealed(self, context: str, value: T, expires_at: float) -> tuple[bytes, float]:
         envelope = self._envelope(schema_number=self._schema, expires_at=expires_at, value=value)
@@ -190,7 +194,7 @@ class Records(Generic[T]):
         if sealed is None:
             return None
         try:
-            found = self._envelope.model_validate_json(self._sealer.open(sealed, context))
+            found = self._envelope.__pydantic_validator__.validate_json(self._sealer.open(sealed, context))
         except (Unopenable, ValidationError) as error:
             # Log the error's type only: a validation error quotes the value.
             _log.warning("record_unopenable", record=self._name, why=type(error).__name__)
@@ -200,20 +204,25 @@ class Records(Generic[T]):
             return None
         return found if found.expires_at > self._clock.now() else None
 
-    def _opened_before(self, context: str, sealed: bytes) -> "_Envelope[T] | None":
+    def _opened_before(self, tenant: str, place: str, sealed: bytes) -> "_Envelope[T] | None":
         """As `_opened`, but while the same bytes are there, the value is the same object."""
         mark = seal_of(sealed)
-        known = self._asked.get(context)
+        known = self._asked.get(place)
         if known is not None and known[0] == mark and known[1].expires_at > self._clock.now():
-            self._asked.move_to_end(context)
+            self._asked.move_to_end(place)
             return known[1]
-        opened = self._opened(context, sealed)
+        opened = self._opened(_context(place, tenant), sealed)
         if opened is not None and self._most:
-            self._asked[context] = mark, opened
-            self._asked.move_to_end(context)
+            self._asked.pop(place, None)
+            self._asked[place] = mark, opened
             if len(self._asked) > self._most:
                 self._asked.popitem(last=False)
         return opened
 
     def _conflict(self) -> errors.Conflict:
         return errors.Conflict(f"record {self._name}", "changed by others too often")
+
+
+def _context(place: str, tenant: str) -> str:
+    """The context for which a value at `place` is sealed, as `json.dumps` writes both."""
+    return f"[{encode_basestring_ascii(place)}, {encode_basestring_ascii(tenant)}]"

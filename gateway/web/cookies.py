@@ -41,6 +41,13 @@ class Cookie(Enum):
     HANDOVER = "gateway-handover"
 
 
+_NAMES = (
+    {cookie: cookie.value for cookie in Cookie},
+    {cookie: f"{PREFIX}{cookie.value}" for cookie in Cookie},
+)
+"""By http, and by https."""
+
+
 @dataclass(frozen=True, slots=True)
 class TooLarge:
     """The token of `size` bytes does not fit into a cookie. The gateway still delivers it in a header."""
@@ -76,18 +83,18 @@ def browser_secret(value: str | None) -> BrowserSecret | None:
 
 def name_of(cookie: Cookie, tenant: Tenant) -> str:
     """Returns the name that `cookie` has for the browsers of `tenant`."""
-    return f"{PREFIX}{cookie.value}" if tenant.secure else cookie.value
+    return _NAMES[tenant.secure][cookie]
 
 
 def read(cookie_headers: Iterable[str]) -> dict[str, str]:
     """Returns the values in the `Cookie` headers of one request by name, without names that occur twice."""
-    pairs = [
-        (name.strip(" \t"), value.strip(" \t"))
-        for header in cookie_headers
-        for pair in header.split(";")
-        for name, equals, value in [pair.partition("=")]
-        if equals
-    ]
+    return of_pairs([pair for header in cookie_headers for pair in header.split(";")])
+
+
+def of_pairs(texts: Iterable[str]) -> dict[str, str]:
+    """As `read`, of the pairs of the headers as they are between the semicolons."""
+    parts = [text.partition("=") for text in texts]
+    pairs = [(name.strip(" \t"), value.strip(" \t")) for name, equals, value in parts if equals]
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
