@@ -51,7 +51,7 @@ def public_id(place: SessionKey) -> str:
     return _public_id(place.tenant, place.digest)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1_000)
 def _public_id(tenant: str, digest: str) -> str:
     raw = _sha256(f"session id:{tenant}:{digest}")[:16]
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

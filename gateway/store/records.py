@@ -87,7 +87,8 @@ class Records(Generic[T]):
         self._of = of
         self._turns = LocalLocks()
         self._most = most
-        self._asked: OrderedDict[str, tuple[bytes, _Envelope[T]]] = OrderedDict()
+        self._asked: OrderedDict[str, tuple[bytes, float, T]] = OrderedDict()
+        """By the store key: the seal of a record, when it expires, and its value."""
         self._last: OrderedDict[str, bytes] = OrderedDict()
 
     @cached_property
@@ -110,8 +111,7 @@ class Records(Generic[T]):
         place = self._store_key(tenant, key)
 
         def answered(sealed: bytes | None) -> None:
-            opened = self._opened_before(tenant, place, sealed) if sealed else None
-            found(opened.value if opened else None)
+            found(self._opened_before(tenant, place, sealed) if sealed else None)
 
         self._store.ask(place, answered)
 
@@ -204,20 +204,22 @@ class Records(Generic[T]):
             return None
         return found if found.expires_at > self._clock.now() else None
 
-    def _opened_before(self, tenant: str, place: str, sealed: bytes) -> "_Envelope[T] | None":
-        """As `_opened`, but while the same bytes are there, the value is the same object."""
+    def _opened_before(self, tenant: str, place: str, sealed: bytes) -> T | None:
+        """The value, or None; while the same bytes are there, it is the same object."""
         mark = seal_of(sealed)
         known = self._asked.get(place)
-        if known is not None and known[0] == mark and known[1].expires_at > self._clock.now():
+        if known is not None and known[0] == mark and known[1] > self._clock.now():
             self._asked.move_to_end(place)
-            return known[1]
+            return known[2]
         opened = self._opened(_context(place, tenant), sealed)
-        if opened is not None and self._most:
+        if opened is None:
+            return None
+        if self._most:
             self._asked.pop(place, None)
-            self._asked[place] = mark, opened
+            self._asked[place] = mark, opened.expires_at, opened.value
             if len(self._asked) > self._most:
                 self._asked.popitem(last=False)
-        return opened
+        return opened.value
 
     def _conflict(self) -> errors.Conflict:
         return errors.Conflict(f"record {self._name}", "changed by others too often")
