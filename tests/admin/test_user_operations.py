@@ -75,6 +75,43 @@ async def test_a_user_is_shown_with_masked_factors_and_sessions(api_site: ApiSit
     assert (answer.body["locks"], answer.body["finding"], answer.body["locked_by_keycloak"]) == ([], "", "")
 
 
+@pytest.mark.row("SI-16")
+async def test_a_new_address_is_stored_and_is_not_verified_unless_the_program_says_so(
+    api_site: ApiSite, agent: StandInUser
+) -> None:
+    path = f"{USERS}/{agent.id}/contact"
+    answer = await api_site.call("PATCH", path, {"email": "new@example.com"})
+    assert (answer.status, answer.body["email"], answer.body["email_verified"]) == (200, "new@example.com", False)
+    answer = await api_site.call("PATCH", path, {"email_verified": True})
+    assert (answer.body["email"], answer.body["email_verified"]) == ("new@example.com", True)
+    assert agent.first_name == "Lena"
+    assert [event["changed"] for event in api_site.audit.of("contact_changed")] == [["email"], []]
+
+
+@pytest.mark.row("SI-16")
+async def test_an_address_that_cannot_be_used_is_named_and_nothing_changes(
+    api_site: ApiSite, agent: StandInUser
+) -> None:
+    path, taken = f"{USERS}/{agent.id}/contact", api_site.realm.named("agent1")
+    assert taken
+    for body in ({"email": "no address"}, {"email": taken.email}, {"email": 1}, {"fax": "1"}):
+        answer = await api_site.call("PATCH", path, body)
+        assert (answer.status, answer.code) == (422, "invalid")
+        assert [one["path"] for one in answer.body["errors"]] == list(body)
+    assert (await api_site.call("PATCH", path, {"phone": "+49301234567"})).code == "not-possible"
+    assert agent.email == "lena@example.com"
+
+
+@pytest.mark.row("SI-16")
+async def test_users_without_an_address_are_listed(api_site: ApiSite, agent: StandInUser) -> None:
+    agent.email = ""
+    found = await api_site.call("GET", f"{USERS}?lacking=email&most=100")
+    assert {"lena", "noemail"} <= {one["username"] for one in found.body["users"]}
+    assert all(not one["email"] for one in found.body["users"])
+    none = await api_site.call("GET", f"{USERS}?lacking=phone&most=100")
+    assert len(none.body["users"]) > len(found.body["users"])
+
+
 @pytest.mark.row("GW-16")
 async def test_a_code_is_issued_once_for_the_user_and_audited_with_the_program(
     api_site: ApiSite, agent: StandInUser
@@ -140,6 +177,7 @@ async def test_a_session_of_another_user_is_not_ended(api_site: ApiSite, agent: 
     [
         ("GET", ""),
         ("GET", "/{id}"),
+        ("PATCH", "/{id}/contact"),
         ("POST", "/{id}/code"),
         ("POST", "/{id}/unlock"),
         ("POST", "/{id}/reset"),

@@ -212,7 +212,7 @@ async def _body(operation: Operation, request: web.Request) -> Any:
     except (ValueError, RecursionError):
         return Denial(Reason.BAD_REQUEST, "The body is not JSON, or repeats a key.")
     try:
-        return TypeAdapter(operation.body).validate_python(data)
+        return TypeAdapter(operation.body).validate_json(raw)
     except ValidationError as error:
         return _invalid(error)
 

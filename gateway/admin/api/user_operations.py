@@ -2,17 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, MaxLen
 from pydantic import TypeAdapter
 
 from gateway.admin.api.operations import Authority, Call, Operation, Result
-from gateway.admin.denials import Denial, Reason
+from gateway.admin.denials import Denial, Fault, Reason
+from gateway.administration.user_contacts import BAD, NOT_ALLOWED, TAKEN, Contact, UserContacts
 from gateway.administration.user_recovery import UserRecovery
 from gateway.administration.user_report import UserReport
+from gateway.delivery.phone_numbers import e164
 from gateway.domain.errors import Misconfigured
 from gateway.domain.session import Session
+from gateway.domain.setting_types import SECTION
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
 from gateway.observe.audit import utc_time
@@ -35,6 +38,26 @@ class UserQuery:
 
     most: Annotated[int, Interval(ge=1, le=100)] = 50
     """Maximum number of users."""
+
+    lacking: Literal["", "email", "phone"] = ""
+    """Only users without an e-mail address, or without a number to which the tenant may send a code. The page is read
+    first, so it may have fewer users than `most`, or none. Default: every user."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChange:
+    """The contact of a user. A key that is missing stays as it is; an empty text removes the value."""
+
+    __pydantic_config__ = SECTION
+
+    email: Annotated[str, MaxLen(255)] | None = None
+    """E-mail address."""
+
+    phone: Annotated[str, MaxLen(50)] | None = None
+    """Mobile number, with the country code or as users of the tenant write it."""
+
+    email_verified: bool | None = None
+    """Whether the address belongs to the user. Default: a new address counts as not verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +175,17 @@ class UserOperations:
             Operation("GET", found, "listUsers", "Find users", who, self.list, UserList, query=UserQuery),
             Operation("GET", ONE, "readUser", "Show a user: factors, locks, sessions", who, one(self.show), UserState),
             Operation(
+                "PATCH",
+                f"{ONE}/contact",
+                "changeContact",
+                "Change the e-mail address and the mobile number of a user",
+                who,
+                one(self.change_contact),
+                UserSummary,
+                body=ContactChange,
+                reasons=not_possible,
+            ),
+            Operation(
                 "POST",
                 f"{ONE}/code",
                 "issueCode",
@@ -202,8 +236,9 @@ class UserOperations:
             return Denial(Reason.NOT_FOUND)
         access = call.tenant.keycloak
         found = await self.services.users.search(access, query.search, query.first, query.most + 1)
-        users = tuple(_summary(one, call.tenant) for one in found[: query.most])
-        return _result(UserList(users, more=len(found) > query.most))
+        users = [one for one in found[: query.most] if _lacks(query.lacking, one, call.tenant)]
+        summaries = tuple(_summary(one, call.tenant) for one in users)
+        return _result(UserList(summaries, more=len(found) > query.most))
 
     async def show(self, call: Call, tenant: Tenant, account: Account) -> Result:
         """One user."""
@@ -231,6 +266,22 @@ class UserOperations:
             sessions=await self._sessions(tenant, user.id),
         )
         return _result(state)
+
+    async def change_contact(self, call: Call, tenant: Tenant, account: Account) -> Result | Denial:
+        """Another address or number."""
+        user, body = account.user, call.body
+        assert isinstance(body, ContactChange)  # noqa: S101 - of the operation's type
+        if body.phone is not None and not tenant.keycloak.phone_attribute:
+            return Denial(Reason.NOT_POSSIBLE, "The tenant sends no codes to numbers.")
+        email = user.email if body.email is None else body.email
+        kept = user.email_verified and email == user.email
+        verified = kept if body.email_verified is None else body.email_verified
+        wanted = Contact(email, user.phone if body.phone is None else body.phone, verified)
+        contacts = UserContacts(self.services, self._recovery)
+        if wrong := await contacts.save(tenant, user, wanted, call.caller.name):
+            return Denial(Reason.INVALID, faults=tuple(Fault(name, _WRONG[why]) for name, why in wrong.items()))
+        now = await self.services.users.account(tenant.keycloak, user.id)
+        return _result(_summary(now, tenant)) if now else Denial(Reason.NOT_FOUND, "There is no such user.")
 
     async def code(self, call: Call, tenant: Tenant, account: Account) -> Result | Denial:
         """A new code."""
@@ -318,6 +369,21 @@ def _summary(account: Account, tenant: Tenant) -> UserSummary:
         email_verified=user.email_verified,
         phone=next(iter(account.attributes.get(tenant.phone_numbers.attribute, ())), ""),
     )
+
+
+_WRONG = {
+    BAD: "is no address or number of this kind",
+    NOT_ALLOWED: "is in a country to which the tenant sends no codes",
+    TAKEN: "is the address of another user",
+}
+
+
+def _lacks(what: str, account: Account, tenant: Tenant) -> bool:
+    """Whether the user lacks the address or number; True if nothing is asked."""
+    found = _summary(account, tenant)
+    if what == "phone":
+        return not isinstance(e164(found.phone, tenant.phone_numbers), str)
+    return not found.email if what else True
 
 
 def _session(session: Session) -> SessionState:

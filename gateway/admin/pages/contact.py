@@ -7,11 +7,9 @@ from aiohttp import web
 
 from gateway.admin.pages.console import AdminRequest, Console
 from gateway.admin.pages.users import USER
+from gateway.administration.user_contacts import Contact, UserContacts
 from gateway.administration.user_recovery import UserRecovery
-from gateway.delivery.phone_numbers import e164
-from gateway.delivery.smtp import one_address
 from gateway.domain.problem import Problem
-from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
 from gateway.services import Services
 from gateway.web.endpoint import Failure, Redirect, Reply
@@ -45,22 +43,10 @@ class ContactPages:
         account, tenant, typed = await self._account(request), request.own.tenant, request.own.fields
         if account is None:
             return Reply(Failure(Problem.USER_GONE))
-        user, access = account.user, tenant.keycloak
-        email, phone, wrong = _read(tenant, typed)
-        if not wrong:
-            verified = typed.get("verified") == "yes" and bool(email)
-            number = phone if access.phone_attribute else None
-            async with self.services.enrolments.alone(tenant, user.id):
-                done = await self.services.profiles.set_contact(access, user.id, email, number, verified=verified)
-            if not done:
-                wrong = {"email": "taken"}
-        if wrong:
+        wanted = Contact(typed.get("email", ""), typed.get("phone", ""), typed.get("verified") == "yes")
+        if wrong := await UserContacts(self.services, self.recovery).save(tenant, account.user, wanted, request.by):
             return self._page(request, account, typed, wrong)
-        changed = [
-            name for name, old, new in (("email", user.email, email), ("phone", user.phone, phone)) if old != new
-        ]
-        await self.recovery.contact_changed(tenant.id, user, request.by, changed)
-        return Reply(Redirect(f"{request.url(f'/users/{user.id}')}?done=contact"))
+        return Reply(Redirect(f"{request.url(f'/users/{account.user.id}')}?done=contact"))
 
     async def _account(self, request: AdminRequest) -> Account | None:
         return await self.services.users.account(request.own.tenant.keycloak, request.user_id)
@@ -80,18 +66,3 @@ class ContactPages:
             wrong={"email": "", "phone": "", **wrong},
             numbers=numbers,
         )
-
-
-def _read(tenant: Tenant, typed: Mapping[str, str]) -> tuple[str, str, dict[str, str]]:
-    """Address and number in the spelling that is stored, and the fields that cannot be used."""
-    email, phone = typed.get("email", "").strip(), typed.get("phone", "").strip()
-    wrong = {}
-    if email and one_address(email) is None:
-        wrong["email"] = "bad"
-    if phone and tenant.keycloak.phone_attribute:
-        found = e164(phone, tenant.phone_numbers)
-        if isinstance(found, Problem):
-            wrong["phone"] = "not-allowed" if found is Problem.NUMBER_NOT_ALLOWED else "bad"
-        else:
-            phone = found
-    return email, phone, wrong
