@@ -52,7 +52,7 @@ def build(
             clock=services.clock,
             random=random,
         ).routes(endpoints),
-        *admin_pages.routes(services, endpoints, UserRecovery(services, THROUGH)),
+        *admin_pages.routes(services, endpoints, UserRecovery(services, THROUGH), settings),
         *LanguageChoice(pages.languages).routes(endpoints),
         *api.public_routes(services, settings),
         *pages.assets.routes(),
