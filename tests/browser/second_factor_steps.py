@@ -25,6 +25,7 @@ CLOUDCX: Mapping[str, Any] = {
     "methods": [{"channelType": "EMAIL", "channelServiceIdentifier": CHANNEL}, {"channelType": "APP"}],
 }
 ACCOUNT = "/-/account"
+SET_UP = f"{ACCOUNT}?done=enrol"
 CODE = re.compile(r"[0-9a-zA-Z]+(?:-[0-9a-zA-Z]+)+")
 
 

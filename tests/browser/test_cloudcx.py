@@ -9,7 +9,7 @@ from tests.browser import second_factor_steps
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
 from tests.browser.pictures import Album
-from tests.browser.second_factor_steps import ACCOUNT, CLOUDCX
+from tests.browser.second_factor_steps import ACCOUNT, CLOUDCX, SET_UP
 from tests.fixtures.installation import Folder
 from tests.fixtures.person import code_for, codes_to
 from tests.fixtures.phone import Phone
@@ -22,7 +22,8 @@ KEPT = ("light", "dark", "ur-phone")
 @pytest.fixture
 def settings(settings: Folder, redis_url: str) -> Folder:
     """CloudCX on the real store."""
-    return second_factor_steps.settle(settings, redis_url, CLOUDCX)
+    settings.gateway["networks"] = {"Head office": ["127.0.0.0/8"]}
+    return second_factor_steps.settle(settings, redis_url, {**CLOUDCX, "maxApps": 2})
 
 
 def tick(agent: Agent) -> Locator:
@@ -62,7 +63,8 @@ async def set_up_mail(site: Site, agent: Agent, album: Album) -> list[str]:
     assert await second_factor_steps.shown_codes(agent) == []
     await album.hold("backup-codes-shown")
     await agent.button("Continue")
-    await page.wait_for_url(agent.base + ACCOUNT)
+    await page.wait_for_url(agent.base + SET_UP)
+    await expect(page.get_by_role("status")).to_contain_text("Your new sign-in method is saved.")
     return codes
 
 
@@ -88,8 +90,9 @@ async def set_up_app(site: Site, agent: Agent, album: Album) -> Phone:
     await agent.verify(await code_for(site.mail, ADDRESS, sent + 1))
     phone = await second_factor_steps.scan(site, agent)
     await album.hold("10-register-app", kept=KEPT)
+    await agent.page.get_by_label("Name this phone, if you like.").fill("Work phone")
     await agent.enter_code(phone.code(), second_factor_steps.app_code(agent), "Turn on")
-    await agent.page.wait_for_url(agent.base + ACCOUNT)
+    await agent.page.wait_for_url(agent.base + SET_UP)
     second_factor_steps.next_step(site)
     return phone
 
@@ -102,7 +105,10 @@ async def equipped(site: Site, agent: Agent, album: Album) -> tuple[Phone, list[
     await second_factor_steps.arrived(agent)
     codes = await set_up_mail(site, agent, album)
     phone = await set_up_app(site, agent, album)
+    await agent.open(ACCOUNT)
     await expect(agent.page.get_by_text("10 codes left")).to_be_visible()
+    await expect(agent.page.get_by_role("main")).to_contain_text("Work phone")
+    await expect(agent.page.get_by_role("main")).to_contain_text("Head office")
     await album.hold("13-account", kept=KEPT)
     return phone, codes
 
@@ -122,6 +128,7 @@ async def test_a_user_sets_up_both_methods_loses_the_phone_and_turns_both_off(
         await _asks_for_a_mail(site, other, Album(other.page, tmp_path))
         lost = await new_agent(user)
         await _lost_phone(site, lost, Album(lost.page, tmp_path), codes)
+        await _ends_another_browser(site, lost, other, codes)
         nothing_left = await new_agent(user)
         await _lost_everything(site, nothing_left, Album(nothing_left.page, tmp_path))
         await _turns_off_both(site, nothing_left, Album(nothing_left.page, tmp_path))
@@ -194,6 +201,22 @@ async def _lost_phone(site: Site, agent: Agent, album: Album, codes: list[str]) 
     await agent.open(ACCOUNT)
     await expect(agent.page.get_by_text("9 codes left")).to_be_visible()
     await album.hold("account-fresh", languages=())
+
+
+async def _ends_another_browser(site: Site, agent: Agent, other: Agent, codes: list[str]) -> None:
+    """Signs out the browser that was used last, from the user's own page."""
+    await other.open()
+    await agent.open(ACCOUNT)
+    buttons = agent.page.get_by_role("button", name="Sign out: Chrome on Linux")
+    ended = await buttons.count()
+    await buttons.first.click()
+    await expect(agent.page.get_by_role("main")).to_contain_text("You're about to sign out: Chrome on Linux.")
+    await agent.code.fill(codes[1])
+    await agent.button("Sign out")
+    await expect(agent.page.get_by_role("status")).to_contain_text("The browser is signed out.")
+    await expect(buttons).to_have_count(ended - 1)
+    await other.open()
+    await other.page.get_by_label("Username").wait_for()
 
 
 async def _lost_everything(site: Site, agent: Agent, album: Album) -> None:

@@ -6,7 +6,7 @@ from playwright.async_api import Locator, expect
 from tests.browser import second_factor_steps
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
-from tests.browser.second_factor_steps import ACCOUNT, CLOUDCX
+from tests.browser.second_factor_steps import ACCOUNT, CLOUDCX, SET_UP
 from tests.fixtures.installation import Folder
 from tests.fixtures.person import code_for
 
@@ -75,7 +75,7 @@ async def set_up_mail(site: Site, agent: Agent) -> None:
     await press(agent, "Send the code")
     await enter_code(agent, agent.code, await code_for(site.mail, address))
     await press(agent, "I've saved my codes")
-    await agent.page.wait_for_url(agent.base + ACCOUNT)
+    await agent.page.wait_for_url(agent.base + SET_UP)
 
 
 @pytest.mark.row("CC-02", "CC-03", "CC-10", "CC-13", "CC-21")
@@ -94,7 +94,7 @@ async def test_setting_up_mail_and_app_and_trusting_a_browser_work_by_keyboard_a
     phone = await second_factor_steps.scan(site, agent)
     await go_to(agent, second_factor_steps.app_code(agent))
     await enter_code(agent, second_factor_steps.app_code(agent), phone.code())
-    await agent.page.wait_for_url(agent.base + ACCOUNT)
+    await agent.page.wait_for_url(agent.base + SET_UP)
 
     await press(agent, "Sign out", role="link")
     await press(agent, "Sign out")

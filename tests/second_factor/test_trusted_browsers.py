@@ -223,3 +223,41 @@ async def test_the_record_shows_no_secret(harness: TrustHarness) -> None:
 async def test_no_record_is_kept_longer_than_the_longest_trust(harness: TrustHarness) -> None:
     harness.clock.advance(LONGEST)
     assert await harness.records.read(TENANT, COOKIE.tag) is None
+
+
+async def listed(harness: TrustHarness, holder: Holder = ANNA) -> list[tuple[str, str]]:
+    """Returns tag and browser of each trusted browser of a user."""
+    return [(one.tag, one.browser) for one in await harness.trust.of_user(TENANT, holder, DAYS_30)]
+
+
+@pytest.mark.row("CC-12")
+async def test_the_trusted_browsers_of_a_user_are_listed_by_their_last_use(harness: TrustHarness) -> None:
+    harness.clock.advance(DAY)
+    await harness.trust.give(TENANT, TrustCookie("second", "x"), ANNA, browser="Firefox on Linux")
+    harness.clock.advance(DAY)
+    await harness.trust.rotate(TENANT, COOKIE, "next", browser="Chrome on Windows")
+    assert await listed(harness) == [("tag", "Chrome on Windows"), ("second", "Firefox on Linux")]
+
+
+@pytest.mark.row("CC-12")
+async def test_trust_that_no_longer_counts_is_not_listed(harness: TrustHarness) -> None:
+    assert await listed(harness, replace(ANNA, trust_epoch=1)) == []
+    assert await listed(harness, replace(ANNA, credential_date=2)) == []
+    harness.clock.advance(30 * DAY)
+    assert await listed(harness) == []
+
+
+@pytest.mark.row("CC-12")
+async def test_the_trust_of_a_browser_ends_for_its_own_user_only(harness: TrustHarness) -> None:
+    [known] = await harness.trust.of_user(TENANT, ANNA, DAYS_30)
+    assert not await harness.trust.end(TENANT, "ben", known.id)
+    assert await harness.verdict() is TrustVerdict.TRUSTED
+    assert await harness.trust.end(TENANT, "anna", known.id)
+    assert await harness.verdict() is TrustVerdict.NONE
+    assert not await harness.trust.end(TENANT, "anna", known.id)
+
+
+@pytest.mark.row("CC-12")
+async def test_browsers_that_are_trusted_at_once_are_all_listed(harness: TrustHarness) -> None:
+    await asyncio.gather(*(harness.trust.give(TENANT, TrustCookie(f"tag-{n}", "x"), ANNA) for n in range(8)))
+    assert len(await listed(harness)) == 9

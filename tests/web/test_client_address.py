@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from hypothesis import strategies as st
 
-from gateway.web.client_address import client_address
+from gateway.web.client_address import client_address, place_of
 from tests.fixtures.properties import Reached, nearly, property_test
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -93,3 +93,26 @@ def test_a_trusted_proxy_with_a_zone_in_its_address_is_trusted() -> None:
     trusted = (ip_network("fe80::/64"),)
     assert client_address("fe80::1%eth0", ["192.0.2.7"], trusted) == "192.0.2.7"
     assert client_address("fe80::1%eth0", ["192.0.2.7"], ()) == "fe80::1"
+
+
+PLACES = {
+    "Company": (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")),
+    "Head office": (ip_network("10.1.0.0/16"), ip_network("192.0.2.7/32")),
+}
+
+
+@pytest.mark.row("GW-45")
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("10.9.0.1", "Company"),
+        ("10.1.2.3", "Head office"),
+        ("2001:db8::5", "Company"),
+        ("::ffff:192.0.2.7", "Head office"),
+        ("192.0.2.8", ""),
+        ("", ""),
+        ("unix", ""),
+    ],
+)
+def test_a_place_has_the_name_of_the_narrowest_network_with_the_address(address: str, name: str) -> None:
+    assert place_of(address, PLACES) == name
