@@ -128,7 +128,6 @@ async def test_a_user_sets_up_both_methods_loses_the_phone_and_turns_both_off(
         await _asks_for_a_mail(site, other, Album(other.page, tmp_path))
         lost = await new_agent(user)
         await _lost_phone(site, lost, Album(lost.page, tmp_path), codes)
-        await _ends_another_browser(site, lost, other, codes)
         nothing_left = await new_agent(user)
         await _lost_everything(site, nothing_left, Album(nothing_left.page, tmp_path))
         await _turns_off_both(site, nothing_left, Album(nothing_left.page, tmp_path))
@@ -201,22 +200,6 @@ async def _lost_phone(site: Site, agent: Agent, album: Album, codes: list[str]) 
     await agent.open(ACCOUNT)
     await expect(agent.page.get_by_text("9 codes left")).to_be_visible()
     await album.hold("account-fresh", languages=())
-
-
-async def _ends_another_browser(site: Site, agent: Agent, other: Agent, codes: list[str]) -> None:
-    """Signs out the browser that was used last, from the user's own page."""
-    await other.open()
-    await agent.open(ACCOUNT)
-    buttons = agent.page.get_by_role("button", name="Sign out: Chrome on Linux")
-    ended = await buttons.count()
-    await buttons.first.click()
-    await expect(agent.page.get_by_role("main")).to_contain_text("You're about to sign out: Chrome on Linux.")
-    await agent.code.fill(codes[1])
-    await agent.button("Sign out")
-    await expect(agent.page.get_by_role("status")).to_contain_text("The browser is signed out.")
-    await expect(buttons).to_have_count(ended - 1)
-    await other.open()
-    await other.page.get_by_label("Username").wait_for()
 
 
 async def _lost_everything(site: Site, agent: Agent, album: Album) -> None:
