@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from gateway.cli.settings import usable
+from gateway.cli.settings import of_process
 from gateway.domain.errors import Misconfigured
 from gateway.observe.audit import AuditEvent
 from gateway.observe.audit_log import AuditFilter, Entry, follow, newest
@@ -28,7 +28,7 @@ def run(config: Path, wanted: AuditFilter, *, lines: int, follows: bool, as_json
 
     Raises `errors.Misconfigured` if there is no audit file, or it cannot be read.
     """
-    file = usable(config).gateway.audit_file
+    file = of_process(config).audit_file
     if not file:
         raise Misconfigured("audit_file", "is not set in gateway.yaml; the events are in the log of the process only")
     try:

@@ -1,9 +1,10 @@
 """Defines the command `efcx-gateway` and its subcommands.
 
 Each subcommand imports its code only when it is called: `--help` is fast, and `serve` loads nothing of the demo.
-Exit codes: 0 success, 1 problem with the settings or a dependency, 2 wrong usage.
+Exit codes: 0 success, 1 a finding, 2 the command could not run. `serve` and `demo`: 1 if they cannot start.
 """
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,7 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="Path to gateway.ya
 RingFile = Annotated[Path | None, typer.Argument(help="Key ring file. Default: the file named in the settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DEFAULT_CONFIG = Path("config/gateway.yaml")
+SERVING = ("serve", "demo")
 
 
 def _tenant_ids(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -365,6 +367,6 @@ def main() -> None:
         app()
     except GatewayError as error:
         typer.echo(f"efcx-gateway: {error}", err=True)
-        raise SystemExit(1) from None
+        raise SystemExit(1 if sys.argv[1:2] in ([name] for name in SERVING) else 2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from gateway.cli.settings import usable
+from gateway.cli.settings import of_process
 from gateway.cli.tables import utc
 from gateway.operations.user_requests import answer_of
 
@@ -18,7 +18,7 @@ def run(config: Path, *, as_json: bool) -> int:
 
     Raises `errors.Misconfigured` if no gateway answers.
     """
-    said = asyncio.run(answer_of(usable(config).gateway, "GET", "/status"))
+    said = asyncio.run(answer_of(of_process(config), "GET", "/status"))
     if as_json:
         typer.echo(json.dumps(said, indent=2, ensure_ascii=False))
     else:

@@ -16,6 +16,7 @@ import typer
 
 from gateway.cli import tables
 from gateway.cli.explanation import ACTS
+from gateway.cli.settings import whole, without_tenants
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.texts import visible
 from gateway.observe import logs
@@ -173,11 +174,7 @@ def _act(act: str, config: Path, tenant: str, username: str, by: str | None, **m
 async def acts(config: Path) -> AsyncIterator[Act]:
     """A function that carries out an act by its name, in this process or at the serving gateway."""
     loaded = load(config)
-    if loaded.configuration is None:
-        for diagnostic in loaded.errors:
-            typer.echo(str(diagnostic), err=True)
-        raise typer.Exit(1)
-    configuration, settings = loaded.configuration, loaded.configuration.gateway
+    settings = without_tenants(loaded)
     logs.configure(settings.log_level)  # to standard error, because standard output is the result
     if settings.store.in_memory:
 
@@ -186,6 +183,7 @@ async def acts(config: Path) -> AsyncIterator[Act]:
 
         yield remote
         return
+    configuration = whole(loaded)
     ring, _ = key_ring.for_start(settings, config, SystemClock(), SystemRandom())
     async with open_services(lambda: configuration, ring) as services:
         await key_ring_check.compare(services.store, ring, exactly=True)

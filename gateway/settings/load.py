@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.domain.channel import Channel
-from gateway.domain.configuration import Configuration
+from gateway.domain.configuration import Configuration, GatewaySettings
 from gateway.domain.texts import visible
 from gateway.settings.checks import exposure, named_paths, otp_manager, policy_consistency, tenant_conflicts
 from gateway.settings.features import FEATURES, Features
@@ -29,8 +29,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 class Loaded:
     """`configuration` is None when `diagnostics` has an error. `files` are all that the gateway read or looked for.
 
-    `channels` are there without a valid tenant too; they are None when `gateway.yaml` itself has an error. Without
-    `settled` the files changed while they were read, and may not belong together.
+    `channels` and `gateway` are there without a valid tenant too; they are None when `gateway.yaml` itself has an
+    error. Without `settled` the files changed while they were read, and may not belong together.
     """
 
     configuration: Configuration | None
@@ -39,6 +39,7 @@ class Loaded:
     fingerprint: str
     channels: Mapping[str, Channel] | None = None
     settled: bool = True
+    gateway: GatewaySettings | None = None
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
@@ -68,7 +69,8 @@ def load(
     if section is None:
         return _without_gateway_file(report.diagnostics, reader)
     shared = gateway_file.build(section, document, report, resolver, features)
-    channels = None if any(f.level is Level.ERROR for f in report.diagnostics) else shared.channels
+    usable = not any(f.level is Level.ERROR for f in report.diagnostics)
+    channels, gateway = (shared.channels, shared.gateway) if usable else (None, None)
     place = folder / section.tenants
     entries, diagnostics = _tenants(place, document, shared, reader, report)
     tenant_conflicts.check(entries, shared.channels)
@@ -83,7 +85,7 @@ def load(
         tenants = tuple(entry.tenant for entry in entries)
         configuration = Configuration(shared.gateway, tenants, shared.channels, reader.fingerprint)
     files = (folder, place, *reader.read)
-    return Loaded(configuration, tuple(in_order), files, reader.fingerprint, channels, settled=reader.settled)
+    return Loaded(configuration, tuple(in_order), files, reader.fingerprint, channels, reader.settled, gateway)
 
 
 def _tenants(

@@ -46,6 +46,11 @@ def test_with_json_each_line_is_an_event_as_the_file_has_it(folder: ConfigFolder
     assert [json.loads(line) for line in said] == [json.loads(line) for line in written]
 
 
+def test_events_are_shown_while_the_file_of_a_tenant_has_errors(folder: ConfigFolder) -> None:
+    folder.two_factor["otpLength"] = 99
+    assert run(folder, "--json").exit_code == 0
+
+
 def test_no_event_that_matches_is_exit_code_1_and_said(folder: ConfigFolder) -> None:
     done = run(folder, "--user", "carla")
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", "no event matches\n")

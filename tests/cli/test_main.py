@@ -103,7 +103,7 @@ def test_keys_new_writes_the_file_that_the_settings_name(folder: ConfigFolder) -
 
 def test_a_missing_key_ring_is_reported_in_one_line_without_a_traceback(tmp_path: Path) -> None:
     done = command("keys", "list", str(tmp_path / "nowhere"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("efcx-gateway: key ring ")
     assert len(done.stderr.splitlines()) == 1
 

@@ -161,7 +161,7 @@ def test_a_user_is_found_by_the_mail_address_too(console: OperatorConsole) -> No
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
     """Returns the last line of the error stream; the command must have printed nothing else."""
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     return done.stderr.strip().splitlines()[-1]
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from gateway.cli.status import lines
+from gateway.cli.status import lines, run
 from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.errors import Misconfigured
@@ -17,6 +19,8 @@ from gateway.operations import status
 from gateway.operations.readiness import Readiness
 from gateway.operations.status import SettingsState
 from gateway.services import open_services
+from tests.fixtures.config_folder import ConfigFolder
+from tests.fixtures.ports import free_port
 from tests.fixtures.sample_tenants import TENANT
 
 pytestmark = pytest.mark.row("GW-17")
@@ -114,3 +118,23 @@ async def test_a_change_that_needs_a_restart_is_shown_until_it_is_taken_back(por
     assert "need a restart: audit_file" in await port.screen()
     port.settings = SETTINGS
     assert "need a restart" not in await port.screen()
+
+
+@pytest.mark.row("GW-17")
+def test_the_command_asks_the_gateway_also_while_the_file_of_a_tenant_has_errors(tmp_path: Path) -> None:
+    folder = ConfigFolder(tmp_path)
+    folder.gateway.update(operations_token=TOKEN, operations=f"127.0.0.1:{free_port()}")
+    folder.two_factor["otpLength"] = 99
+    with pytest.raises(Misconfigured, match="no gateway answers"):
+        run(folder.write(), as_json=True)
+
+
+@pytest.mark.row("GW-17")
+def test_with_an_error_in_its_own_settings_the_command_cannot_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ConfigFolder(tmp_path)
+    folder.gateway["log_level"] = "loud"
+    with pytest.raises(typer.Exit) as ended:
+        run(folder.write(), as_json=True)
+    assert (ended.value.exit_code, "log_level" in capsys.readouterr().err) == (2, True)
