@@ -338,3 +338,44 @@ async def test_a_form_with_the_token_of_another_act_is_refused(protected: Victim
         await protected.page.wait_for_url("**/-/account?done=out-of-date")
         await expect(protected.page.get_by_text("The page was out of date")).to_be_visible()
     assert len(protected.site.audit.of("form_rejected")) == 4
+
+
+# ------------------------------------------------------------------ with pages on a host of their own
+
+READ = """async (path) => {
+  try {
+    const answer = await fetch(path, { headers: { Accept: "text/html" } });
+    return await answer.text();
+  } catch (error) {
+    return "";
+  }
+}"""
+
+
+@pytest.mark.row("GW-49")
+@pytest.mark.attack("S2")
+async def test_with_a_pages_host_a_script_of_an_app_finds_nothing_to_read_or_post_to(
+    settings: Folder, site: ChangingSite, app: ScriptedApp, new_agent: NewAgent
+) -> None:
+    settings.tenant["gateway"]["pages_host"] = "localhost"
+    site.change()
+    agent = await new_agent()
+    await agent.open(APP)
+    pages = agent.base.replace("127.0.0.1", "localhost")
+    assert agent.page.url.startswith(f"{pages}/-/login")
+    await agent.password()
+    await agent.page.wait_for_url(agent.base + APP)
+    assert not agent.complaints.said
+    victim = Victim(agent, app, site)
+    for base in ("", pages):
+        for path in ("/-/account", "/-/login", "/-/login/verify", "/-/handover"):
+            text = await victim.run(READ, base + path)
+            assert not re.search(r"""csrf["']?( value=|: ?)"[^"]""", text), base + path
+            assert await victim.run(POPUP, base + path) == "", base + path
+    await victim.run(SUBMIT, [f"{pages}/-/login", {"act": "show-codes", "version": "0", "csrf": "made-up"}])
+    await victim.page.wait_for_url(f"{pages}/**")  # the answer is shown: the next navigation interrupts nothing
+    assert await victim.page.locator("[data-codes]").count() == 0
+    await agent.open(APP)
+    assert agent.page.url == agent.base + APP
+    assert all("CORS policy" in said for said in agent.complaints.said)
+    agent.complaints.said.clear()

@@ -11,10 +11,11 @@ import pytest
 from aiohttp import ClientResponse
 from yarl import URL
 
+from gateway.settings.load import load
 from tests.fixtures.installation import folder
 from tests.fixtures.keycloak_admin import Person as User
 from tests.fixtures.mail import MailServer
-from tests.fixtures.person import PAGE, Person, login_form
+from tests.fixtures.person import PAGE, Person, code_for, login_form
 from tests.fixtures.site import Site, whole
 from tests.fixtures.stand_in_keycloak import StandIn
 from tests.fixtures.upstream import EchoUpstream
@@ -230,3 +231,76 @@ async def test_a_sign_out_at_the_pages_host_also_ends_the_session_of_the_app(apa
         assert (await browser.at_pages.logout()).status == 303
         assert not await browser.opens_app()
         assert not apart.keycloak.admin.sessions(user.id)
+
+
+async def test_a_step_up_on_the_pages_host_returns_to_the_app_and_keeps_its_session(apart: Site) -> None:
+    apart.settings.two_factor["is2FAEnabled"] = True
+    apart.settings.tenant["gateway"]["routes"][1]["second_factor"] = "off"
+    apart.change()
+    user = apart.user()
+    assert user.email
+    async with Browser(apart) as browser:
+        await browser.sign_in(user, "/agent-manager/")
+        before = browser.session(browser.app)
+        login = await browser.open(browser.app + APP)
+        assert str(login.url).startswith(f"{browser.pages}/-/login/register")
+        browser.at_pages.target = login_form(await login.text())["to"]
+        browser.at_pages.named = {}
+        browser.at_pages.csrf = ""
+        assert (await browser.at_pages.do("register", address=user.email)).step == "confirm"
+        assert (await browser.at_pages.do("confirm", "send")).step == "verify"
+        done = await browser.at_pages.do("verify", code=await code_for(apart.mail, user.email))
+        assert (done.step, done.body["purpose"]) == ("done", "step-up")
+        assert not await browser.opens_app()
+        assert (await browser.open(browser.pages + str(done.body["location"]))).status == 200
+        assert browser.session(browser.app) not in (None, before)
+        assert (await browser.hop(f"{browser.app}/agent-manager/")).status == 200
+    assert len(apart.audit.of("session_opened")) == 2  # one at each host
+
+
+async def test_the_sign_in_is_not_idle_while_the_user_works_in_an_app(apart: Site) -> None:
+    apart.settings.tenant["gateway"]["session"] = {"idle": 60}
+    apart.change()
+    async with Browser(apart) as browser:
+        await browser.sign_in(apart.user())
+        for _ in range(2):
+            apart.clock.advance(40)
+            assert await browser.opens_app()
+        assert (await browser.hop(f"{browser.pages}/-/account")).status == 200
+        assert await browser.opens_app()
+
+
+async def test_both_sessions_of_a_sign_in_are_one_in_the_list_of_the_user(apart: Site) -> None:
+    user = apart.user()
+    async with Browser(apart) as browser:
+        await browser.sign_in(user)
+        tenant = apart.configuration.tenants[0]
+        assert len(await apart.services.sessions.of_user(tenant, user.id)) == 1
+        await apart.services.sessions.end_all(tenant, user.id)
+        assert not await browser.opens_app()
+
+
+async def test_sign_out_everywhere_else_keeps_both_sessions_of_this_browser(apart: Site) -> None:
+    user = apart.user()
+    async with Browser(apart) as browser, Browser(apart) as other:
+        for one in (browser, other):
+            await one.sign_in(user)
+        tenant = apart.configuration.tenants[0]
+        mine = (await apart.services.sessions.of_user(tenant, user.id))[0]
+        assert len(await apart.services.sessions.end_all(tenant, user.id, mine.id)) == 1
+        assert [await one.opens_app() for one in (browser, other)] == [True, False]
+
+
+async def test_a_user_without_a_session_of_the_pages_signs_in_anew_at_the_account_page(apart: Site) -> None:
+    async with Browser(apart) as browser:
+        shown = await browser.open(f"{browser.app}/-/account")
+        assert str(shown.url).startswith(f"{browser.pages}/-/login?to=/-/account")
+
+
+@pytest.mark.parametrize(("host", "why"), [("127.0.0.1", "is a host of the apps"), ("not a host", "")])
+async def test_the_pages_have_a_host_without_apps(apart: Site, host: str, why: str) -> None:
+    apart.settings.tenant["gateway"]["pages_host"] = host
+    apart.settings.write()
+    loaded = load(apart.settings.file)
+    assert loaded.configuration is None
+    assert [one for one in map(str, loaded.diagnostics) if "pages_host" in one and why in one]
