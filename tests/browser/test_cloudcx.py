@@ -198,7 +198,7 @@ async def _lost_phone(site: Site, agent: Agent, album: Album, codes: list[str]) 
     await agent.verify(codes[0].lower())
     await second_factor_steps.arrived(agent)
     await agent.open(ACCOUNT)
-    await expect(agent.page.get_by_text("9 codes left")).to_be_visible()
+    await expect(agent.page.get_by_text("9 of 10 codes left")).to_be_visible()
     await album.hold("account-fresh", languages=())
 
 
