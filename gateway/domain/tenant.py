@@ -254,9 +254,6 @@ class Administration:
     """Realm roles of the tenant's administrators. They see and help every user, and change the second factor of the
     tenant."""
 
-    supervisors: Annotated[frozenset[RealmRole], Change.MAY_BE_WEAKER] = frozenset({"supervisor"})
-    """Realm roles of supervisors, who issue codes for the members of their teams."""
-
 
 @dataclass(frozen=True, slots=True)
 class Help:

@@ -8,7 +8,7 @@ import pytest
 from tests.attacks.mutated_requests import Closed, closed
 from tests.attacks.reference_readers import as_browser, as_server, by_grammar, by_h11
 
-IN_MEMORY = int(os.environ.get("IN_MEMORY", "20000"))
+IN_MEMORY = int(os.environ.get("IN_MEMORY", "50000"))
 SEEDS = 4
 
 
