@@ -291,7 +291,7 @@ async def test_sign_out_everywhere_else_keeps_both_sessions_of_this_browser(apar
         assert [await one.opens_app() for one in (browser, other)] == [True, False]
 
 
-async def test_a_user_without_a_session_of_the_pages_signs_in_anew_at_the_account_page(apart: Site) -> None:
+async def test_a_user_without_a_session_of_the_pages_signs_in_again_at_the_account_page(apart: Site) -> None:
     async with Browser(apart) as browser:
         shown = await browser.open(f"{browser.app}/-/account")
         assert str(shown.url).startswith(f"{browser.pages}/-/login?to=/-/account")
