@@ -93,6 +93,19 @@ async def test_every_other_request_takes_the_usual_way(
     assert taken == []
 
 
+@pytest.mark.row("GW-49")
+async def test_the_host_of_the_pages_serves_no_app_on_a_connection_that_just_served_one(
+    raw_upstream: RawUpstream, taken: list[bytes]
+) -> None:
+    async with gateway(tenant(raw_upstream.url, pages_host="login.example")) as server:
+        reader, writer = await server.connect()
+        of_app = plain(VALUE)
+        of_pages = of_app.replace(HOST.encode(), b"login.example")
+        answers = [await one(reader, writer, raw) for raw in (of_app, of_pages, of_app)]
+    assert [status_of(answer) for answer in answers] == [200, 404, 200]
+    assert taken == [of_app, of_app]
+
+
 @pytest.mark.parametrize(("value", "status", "asked"), [(VALUE, 200, 1), (OTHER, 303, 2)])
 async def test_a_session_without_a_copy_is_read_from_the_store(
     raw_upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch, value: str, status: int, asked: int
