@@ -461,7 +461,7 @@ def test_apps_on_the_host_of_the_login_pages_get_one_hint_for_each_tenant(folder
         ("defaults.routes", "one.example.com", Level.HINT),
         ("gateway.routes", "two.example.com", Level.HINT),
     ]
-    assert not [diagnostic for diagnostic in reported if "hosts of their own" not in diagnostic.text]
+    assert not [diagnostic for diagnostic in reported if "Set pages_host" not in diagnostic.text]
 
 
 @pytest.mark.row("GW-40")
