@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.administration.administrator_acts import AdministratorActs
+from gateway.administration.user_recovery import without_secrets
 from gateway.administration.user_report import UserReport
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.errors import Misconfigured
 from gateway.domain.problem import Problem
-from gateway.domain.session import Satisfied, Session, Tokens
 from gateway.domain.tenant import EVERYONE, Route, RouteFactor, Tenant
 from gateway.domain.user import Account
 from gateway.observe.redaction import mask_address
@@ -98,7 +98,7 @@ class Explanation(AdministratorActs):
             return {"app": "allowed", "app_rule": "every user of the tenant"}
         authority = await self.services.users.authority(tenant.keycloak, account.user.id)
         roles = authority.roles if authority else frozenset[str]()
-        if _session(tenant, account, tuple(sorted(roles))).may_use(route):
+        if allow.admits(roles):
             return {"app": "allowed", "app_rule": f"realm role {', '.join(sorted(roles & allow.roles))}"}
         others = sorted({*(role for role in allow.roles if ":" in role), *allow.groups})
         if others:
@@ -112,16 +112,13 @@ class Explanation(AdministratorActs):
         if isinstance(kept, Tampered):
             return {"decision": "stopped", "rule": Problem.ENROLMENT_UNREADABLE.value, **kept.details}
         contacts = requirement.contacts_of(account.user, tenant.phone_numbers)
-        asks = route.second_factor is RouteFactor.REQUIRED
+        asks, shown = route.second_factor is RouteFactor.REQUIRED, without_secrets(kept)
         facts: dict[str, Any] = {
             "second_factor": "on" if policy.enabled else "off",
             "route_asks": asks,
             "enrolment": policy.enrolment.value,
-            "factors": [
-                {"factor": one.factor.value, **({"address": mask_address(one.address)} if one.address else {})}
-                for one in kept.enrolments
-            ],
-            "backup_codes": len(kept.backup_codes),
+            "factors": shown["factors"],
+            "backup_codes": shown["backup_codes"],
             "contacts": [
                 {"factor": one.factor.value, "address": mask_address(one.address), "verified": one.verified}
                 for one in contacts
@@ -198,22 +195,3 @@ def _decision(required: Requirement) -> dict[str, Any]:
         case SignInRefused(rule, problem, path):
             leads = f", to the path {path}" if path else ""
             return {"decision": f"the sign-in is stopped: {problem.value}{leads}", "rule": rule.value}
-
-
-def _session(tenant: Tenant, account: Account, roles: tuple[str, ...]) -> Session:
-    """A session as the user would have, for a question about roles."""
-    user = account.user
-    return Session(
-        id="",
-        tenant=tenant.id,
-        user_id=user.id,
-        username=user.username,
-        display_name="",
-        roles=roles,
-        tokens=Tokens("", "", 0.0, None),
-        created_at=0.0,
-        used_at=0.0,
-        ends_at=0.0,
-        password_at=0.0,
-        satisfied=Satisfied.NONE,
-    )

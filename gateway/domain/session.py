@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gateway.domain.policy import EnrolmentRule, Policy
-from gateway.domain.tenant import EVERYONE, KeycloakAccess, Route, RouteFactor, SecondFactorBy, Tenant
+from gateway.domain.tenant import KeycloakAccess, Route, RouteFactor, SecondFactorBy, Tenant
 
 CONFIRMED_FOR = 300.0
 """Seconds after a confirmation in which an administrator may change something."""
@@ -96,12 +96,7 @@ class Session:
 
     def may_use(self, route: Route) -> bool:
         """Whether the roles or groups of the user admit them to the app of `route`; what no token says, they lack."""
-        allow = route.allow
-        if allow is EVERYONE:
-            return True
-        realm_roles = (role for role in self.roles if ":" not in role)  # with a colon it would read as a client's role
-        roles = (*realm_roles, *self.client_roles)
-        return not (allow.roles.isdisjoint(roles) and allow.groups.isdisjoint(self.groups))
+        return route.allow.admits(self.roles, self.client_roles, self.groups)
 
     def opens(self, tenant: Tenant, path: str) -> bool:
         """Whether the session opens the route with this path prefix, by today's policy and route.

@@ -129,6 +129,13 @@ class AllowedUsers:
     groups: frozenset[GroupPath] = frozenset()
     """Full paths of Keycloak groups, as `/agents/berlin`. A path does not include its subgroups."""
 
+    def admits(self, roles: Iterable[str], client_roles: Iterable[str] = (), groups: Iterable[str] = ()) -> bool:
+        """Whether a user with these realm roles, roles of clients and groups may use the app."""
+        if self is EVERYONE:
+            return True
+        realm_roles = (role for role in roles if ":" not in role)  # with a colon it would read as a client's role
+        return not (self.roles.isdisjoint((*realm_roles, *client_roles)) and self.groups.isdisjoint(groups))
+
 
 EVERYONE = AllowedUsers()
 """`allow` of a route whose app every signed-in user may use. It is this very object: a file cannot write it."""
